@@ -1,0 +1,9 @@
+"""Quality and speed against plain baselines: the code behind ``ctxshrink bench``.
+
+Every method runs through the same `Shrinker` machinery with the same counter, the same budget and the same locked
+text; scores need no language model: they ask whether what an answer needs is still there.
+
+* `data`: records and the dev/test split; `tasks`: rag, chat and tools; `methods`: what is compared;
+* `run`: observations; `summary` and `stats`: means, intervals, AUROC; `report`: tables;
+* `speed`: tokens per second at growing lengths; `command`: the command line.
+"""

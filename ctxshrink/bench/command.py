@@ -1,0 +1,205 @@
+"""``ctxshrink bench``: quality against plain baselines, and speed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+from rich.console import Console
+
+from ctxshrink._console import console, fail_cleanly, progress
+from ctxshrink.errors import ConfigError
+
+T = TypeVar("T")
+
+bench = typer.Typer(no_args_is_help=True, help="Measure quality against plain baselines, and speed.")
+
+Data = Annotated[
+    Path, typer.Option(help="A .jsonl file or a folder of them; schemas: the docstring of ctxshrink.bench.data.")
+]
+Keep = Annotated[str, typer.Option(help="Shares to keep, separated by commas.")]
+Methods = Annotated[str, typer.Option(help="Methods to compare, separated by commas; gains are the first one's.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Most records per set, drawn at random.")]
+Split = Annotated[
+    Literal["all", "dev", "test"], typer.Option(help="Half of the records, split by a hash of their group.")
+]
+Seed = Annotated[int, typer.Option(help="Of --limit's draw and of the bootstrap.")]
+Guard = Annotated[bool, typer.Option("--guardrail/--no-guardrail", help="Run ctxshrink with its guardrail.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Also write settings, environment and all rows to this file.")
+]
+ALL = "ctxshrink,bm25,lead,random,truncate"
+
+
+@bench.command()
+@fail_cleanly
+def rag(
+    data: Data,
+    keep: Keep = "0.5,0.25,0.1",
+    methods: Methods = ALL,
+    limit: Limit = None,
+    split: Split = "all",
+    seed: Seed = 0,
+    guardrail: Guard = True,
+    json_out: Json = None,
+) -> None:
+    """Which answers survive when retrieved chunks are shrunk to a share of their tokens, the question known."""
+    _quality("rag", data, keep, methods, limit, split, seed, guardrail, json_out)
+
+
+@bench.command()
+@fail_cleanly
+def chat(
+    data: Data,
+    keep: Keep = "0.5,0.25",
+    methods: Methods = ALL,
+    limit: Limit = None,
+    split: Split = "all",
+    seed: Seed = 0,
+    guardrail: Guard = True,
+    json_out: Json = None,
+) -> None:
+    """Which facts survive when conversations are shrunk before anybody knows what will be asked."""
+    _quality("chat", data, keep, methods, limit, split, seed, guardrail, json_out)
+
+
+@bench.command()
+@fail_cleanly
+def tools(
+    data: Data,
+    keep: Keep = "0.5,0.25,0.1",
+    methods: Methods = ALL,
+    limit: Limit = None,
+    split: Split = "all",
+    seed: Seed = 0,
+    guardrail: Guard = True,
+    json_out: Json = None,
+) -> None:
+    """Which needles survive when logs, tables and JSON from tools are shrunk, the question known."""
+    _quality("tools", data, keep, methods, limit, split, seed, guardrail, json_out)
+
+
+@bench.command()
+@fail_cleanly
+def speed(
+    lengths: Annotated[str, typer.Option(help="Input tokens, separated by commas; k and M are understood.")] = (
+        "1k,10k,100k,1M"
+    ),
+    guardrail: Annotated[
+        bool, typer.Option("--guardrail/--no-guardrail", help="Measure with the guardrail too.")
+    ] = True,
+    shape: Annotated[
+        Literal["chunks", "text", "both"], typer.Option(help="Many chunks with a query, or one long text without.")
+    ] = "chunks",
+    keep: Annotated[float, typer.Option(help="Share to keep.")] = 0.5,
+    json_out: Json = None,
+) -> None:
+    """How many tokens a second the whole path handles, with and without the guardrail, at growing lengths."""
+    from .report import number, table
+    from .speed import measure
+
+    sizes = _split_option("--lengths", lengths, _length)
+    shapes = ["chunks", "text"] if shape == "both" else [shape]
+    guards = [False, True] if guardrail else [False]
+    timings = list[dict[str, Any]]()
+    shown = table("whole path, one call each", ["shape", "guardrail", "tokens", "kept", "seconds", "tokens/s"], left=2)
+    with progress() as bar:
+        job = bar.add_task("speed", total=len(sizes) * len(shapes) * len(guards))
+        for t in measure(sizes, guards, shapes, keep):
+            on = "on" if t.guardrail else "off"
+            shown.add_row(
+                t.shape, on, f"{t.tokens:,}", f"{t.kept:.1%}", f"{t.seconds:.2f}", number(t.tokens_per_second, ",.0f")
+            )
+            timings.append(
+                {"shape": t.shape, "guardrail": t.guardrail, "tokens": t.tokens, "kept": t.kept, "seconds": t.seconds}
+            )
+            bar.update(job, advance=1, description=f"{t.tokens:,} tokens, guardrail {on}")
+    _out().print(shown)
+    _write(json_out, {"lengths": sizes, "keep": keep}, {"timings": timings})
+
+
+def _quality(
+    name: str,
+    data: Path,
+    keep: str,
+    methods: str,
+    limit: int | None,
+    split: Literal["all", "dev", "test"],
+    seed: int,
+    guardrail: bool,
+    json_out: Path | None,
+) -> None:
+    from ctxshrink.policies import check_keep
+
+    from .data import load_sets
+    from .methods import build
+    from .report import show
+    from .run import run
+    from .summary import summarize
+    from .tasks import TASKS
+
+    task = TASKS[name]
+    keeps = _split_option("--keep", keep, lambda text: check_keep(float(text), "--keep"))
+    runners = build([m.strip() for m in methods.split(",") if m.strip()], guardrail=guardrail)
+    sets = load_sets(data, task.parse, split=split, limit=limit, seed=seed)
+    with progress() as bar:
+        total = sum(map(len, sets.values())) * len(runners) * len(keeps)
+        job = bar.add_task("loading models", total=total)
+        observations = run(task, sets, runners, keeps, lambda what: bar.update(job, advance=1, description=what))
+    summary = summarize(observations, seed)
+    show(summary, _out())
+    settings = {
+        "task": name,
+        "data": data.name,
+        "records": {set_name: len(records) for set_name, records in sets.items()},
+        "keep": keeps,
+        "methods": [r.method for r in runners],
+        "limit": limit,
+        "split": split,
+        "seed": seed,
+        "guardrail": guardrail,
+        "counter": runners[0].shrinker.counter.name,
+    }
+    _write(json_out, settings, summary.to_dict())
+
+
+def _out() -> Console:
+    """Tables are wide: a pipe or a file gets as many columns as they need."""
+    out = console()
+    return out if out.is_terminal else console(width=180)
+
+
+def _split_option(option: str, text: str, read: Callable[[str], T]) -> list[T]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        values = [read(part) for part in parts]
+    except ConfigError:
+        raise
+    except ValueError:
+        raise ConfigError(f"{option} must be numbers separated by commas; got {text!r}") from None
+    if not values:
+        raise ConfigError(f"{option} must hold at least one number")
+    return list(dict.fromkeys(values))
+
+
+def _length(text: str) -> int:
+    factor = {"k": 1000, "m": 1_000_000}.get(text[-1].lower(), 1)
+    size = int(float(text[:-1] if factor > 1 else text) * factor)
+    if size < 1:
+        raise ConfigError(f"--lengths must be positive; got {text}")
+    return size
+
+
+def _write(path: Path | None, settings: dict[str, Any], found: dict[str, Any]) -> None:
+    if path is None:
+        return
+    from ctxshrink._environment import environment
+
+    report = {"settings": settings, "environment": environment(), **found}
+    try:
+        path.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,236 @@
+"""Benchmark records: JSON lines read into typed values, with errors that name the file, the line and the field.
+
+Three schemas, one per task; further keys are ignored:
+
+* rag: ``id, query, docs: [{text, title?}]`` and at least one of ``answers`` (any of), ``facts`` (all of),
+  ``supporting_sentences``;
+* chat: ``id, messages`` (OpenAI style), ``probes: [{answers, evidence_message_idx, extractive?, in_recent4?}]``, any
+  answer will do;
+* tools: ``id, query, content, needles: [{answers}]``.
+
+``lang`` (default "en") decides which mean a record counts towards, ``group`` (default: the id) which side of the
+dev/test split it is on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar, cast
+
+from ctxshrink.errors import ConfigError
+
+Split: TypeAlias = Literal["all", "dev", "test"]
+R = TypeVar("R", bound="Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What every record has."""
+
+    id: str
+    group: str
+    lang: str
+
+
+@dataclass(frozen=True, slots=True)
+class RagRecord(Record):
+    """A question, the chunks that were retrieved for it, and what of them is needed."""
+
+    query: str
+    docs: tuple[dict[str, str], ...]
+    answers: tuple[str, ...]
+    facts: tuple[str, ...]
+    support: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Something that was said and may be asked for later.
+
+    Attributes:
+        answers: Any of these will do; empty when the answer is not a piece of the text.
+        evidence: Positions of the messages that hold it.
+        in_recent4: It also stands in the last four messages, which stay exact anyway; None where that is unknown.
+    """
+
+    answers: tuple[str, ...]
+    evidence: tuple[int, ...]
+    in_recent4: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRecord(Record):
+    """A conversation and probes into its past."""
+
+    messages: tuple[dict[str, Any], ...]
+    probes: tuple[Probe, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRecord(Record):
+    """One tool output, a question about it, and what must survive: for each needle any of its spellings."""
+
+    query: str
+    content: str
+    needles: tuple[tuple[str, ...], ...]
+
+
+class Row:
+    """One JSON object with checked access to its fields.
+
+    Args:
+        value: The decoded JSON.
+        where: For errors: file, line, and path inside the object.
+
+    Raises:
+        ConfigError: The value is not an object; as all methods do when a field is missing or of another type.
+    """
+
+    def __init__(self, value: object, where: str) -> None:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: expected a JSON object; got {type(value).__name__}")
+        self.fields = cast("dict[str, Any]", value)
+        self.where = where
+
+    def _get(self, key: str, kind: type, default: object) -> Any:
+        value = self.fields.get(key)
+        if value is None:
+            if default is not None:
+                return default
+            raise ConfigError(f'{self.where}: the field "{key}" is missing')
+        if not isinstance(value, kind):
+            raise ConfigError(f'{self.where}: "{key}" must be a {kind.__name__}; got {type(value).__name__}')
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string field."""
+        return self._get(key, str, default)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings; numbers count as their text; () where it is missing."""
+        values: list[Any] = self._get(key, list, [])
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise ConfigError(f'{self.where}: "{key}" must hold strings; got {type(value).__name__}')
+        return tuple(str(v) for v in values)
+
+    def rows(self, key: str) -> list[Row]:
+        """A list of objects."""
+        values: list[Any] = self._get(key, list, None)
+        return [Row(v, f"{self.where}: {key}[{i}]") for i, v in enumerate(values)]
+
+    def positions(self, key: str, count: int) -> tuple[int, ...]:
+        """A list of positions in a sequence of ``count`` items; () where it is missing."""
+        values: list[Any] = self._get(key, list, [])
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+                raise ConfigError(f'{self.where}: "{key}" holds {value!r}, which is no position among {count}')
+        return tuple(values)
+
+    def flag(self, key: str) -> bool | None:
+        """A true/false field; None where it is missing."""
+        return cast("bool | None", self._get(key, bool, False)) if self.fields.get(key) is not None else None
+
+
+def rag_record(row: Row) -> RagRecord:
+    """A record of the rag schema."""
+    docs = tuple({"text": doc.text("text"), "title": doc.text("title", "")} for doc in row.rows("docs"))
+    answers, facts, support = row.texts("answers"), row.texts("facts"), row.texts("supporting_sentences")
+    if not (answers or facts or support):
+        raise ConfigError(f'{row.where}: one of "answers", "facts" and "supporting_sentences" is needed to score it')
+    return RagRecord(*_common(row), row.text("query"), docs, answers, facts, support)
+
+
+def chat_record(row: Row) -> ChatRecord:
+    """A record of the chat schema."""
+    messages = tuple(message.fields for message in row.rows("messages"))
+    probes = tuple(
+        Probe(
+            probe.texts("answers") if probe.flag("extractive") is not False else (),
+            probe.positions("evidence_message_idx", len(messages)),
+            probe.flag("in_recent4"),
+        )
+        for probe in row.rows("probes")
+    )
+    return ChatRecord(*_common(row), messages, probes)
+
+
+def tool_record(row: Row) -> ToolRecord:
+    """A record of the tools schema."""
+    needles = tuple(needle.texts("answers") for needle in row.rows("needles"))
+    if not needles or not all(needles):
+        raise ConfigError(f'{row.where}: "needles" must hold at least one needle, each with "answers"')
+    return ToolRecord(*_common(row), row.text("query"), row.text("content"), needles)
+
+
+def _common(row: Row) -> tuple[str, str, str]:
+    key = row.text("id")
+    return key, row.text("group", key), row.text("lang", "en")
+
+
+def load_sets(
+    path: Path, parse: Callable[[Row], R], *, split: Split = "all", limit: int | None = None, seed: int = 0
+) -> dict[str, list[R]]:
+    """The sets of a benchmark.
+
+    Args:
+        path: A JSON-lines file (one set, named after the file) or a folder of them.
+        parse: The schema: `rag_record`, `chat_record` or `tool_record`.
+        split: Which side of the dev/test split to take, see `on_dev_side`.
+        limit: Most records per set, drawn at random after the split.
+        seed: For that draw.
+
+    Returns:
+        Records by set name, in file order; sets that have no record on that side are left out.
+
+    Raises:
+        ConfigError: There is no such file, or a line is not a record of the schema.
+    """
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        what = "the folder holds no .jsonl file" if path.is_dir() else "no such file"
+        raise ConfigError(f"--data {path}: {what}")
+    sets: dict[str, list[R]] = {}
+    for file in files:
+        records = [r for r in _read(file, parse) if split == "all" or on_dev_side(r.group) == (split == "dev")]
+        if limit is not None and len(records) > limit:
+            picks = sorted(random.Random(f"{seed}:{file.stem}").sample(range(len(records)), limit))
+            records = [records[i] for i in picks]
+        if records:
+            sets[file.stem] = records
+    if not sets:
+        raise ConfigError(f"--data {path}: no records on the {split} side")
+    return sets
+
+
+def on_dev_side(group: str) -> bool:
+    """True for the development half: settings are chosen there, results are reported on the rest.
+
+    The first byte of the group's SHA-256 decides, so that records of one source document stay on one side.
+    """
+    return hashlib.sha256(group.encode("utf-8", "surrogatepass")).digest()[0] < 128
+
+
+def _read(file: Path, parse: Callable[[Row], R]) -> Sequence[R]:
+    records: list[R] = []
+    try:
+        with file.open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    where = f"{file}:{number}"
+                    records.append(parse(Row(_decode(line, where), where)))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+    return records
+
+
+def _decode(line: str, where: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not a line of JSON: {error}") from error

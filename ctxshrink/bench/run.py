@@ -1,0 +1,164 @@
+"""Runs methods over records and keeps what was seen; `summary` turns it into tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ctxshrink.types import Trial, Verdict
+
+from .data import Record
+from .methods import Runner
+from .scoring import Haystack
+from .tasks import Shrunk, Task
+
+_WARM_UP = "The pump was replaced in May. The valve was replaced in June. Nothing else was changed that year."
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The guardrail's first judgements of one call, held against what those texts had lost.
+
+    Attributes:
+        risk: Highest score of the call's verdicts.
+        lost: Something that will be asked for was in the input and is not in the first attempt; None when it never was.
+        segments: (score, lost) of every judged segment.
+    """
+
+    risk: float
+    lost: bool | None
+    segments: tuple[tuple[float, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One record under one method at one keep.
+
+    Attributes:
+        set_name: The set it belongs to.
+        lang: Its language.
+        method: The method's name.
+        keep: Asked share.
+        scores: See `Task.scores`.
+        tokens_before: Tokens of the whole input.
+        tokens_after: Tokens of the whole output.
+        free_before: Of the input, those that were not locked.
+        free_after: Of the output, those that were not locked, counted again on the output itself.
+        over: Tokens over the budget; 0 when it held.
+        broken: Locked texts that did not come out byte for byte.
+        seconds: Wall-clock time of the call.
+        actions: Segments by what came out of them.
+        accepted: Attempts that the guardrail accepted.
+        rejected: Attempts that it rejected.
+        judged: None for methods without a guardrail.
+    """
+
+    set_name: str
+    lang: str
+    method: str
+    keep: float
+    scores: Mapping[str, float]
+    tokens_before: int
+    tokens_after: int
+    free_before: int
+    free_after: int
+    over: int
+    broken: int
+    seconds: float
+    actions: Mapping[str, int] = field(default_factory=dict[str, int])
+    accepted: int = 0
+    rejected: int = 0
+    judged: Judged | None = None
+
+
+def run(
+    task: Task[Any],
+    sets: Mapping[str, Sequence[Record]],
+    runners: Sequence[Runner],
+    keeps: Sequence[float],
+    step: Callable[[str], None],
+) -> list[Observation]:
+    """Measure every record of every set with every method at every keep.
+
+    Args:
+        task: What the records are.
+        sets: Records by set name.
+        runners: The methods.
+        keeps: Shares to keep, each in (0, 1].
+        step: Called after each record with what is being done, for a progress bar.
+
+    Returns:
+        One observation per record, method and keep; for each method and keep the records are in the same order.
+    """
+    for runner in runners:  # Models load on first use; that is not what is measured.
+        runner.shrinker.shrink_text(_WARM_UP, "What was replaced in June?", keep=0.5)
+    return list(_observe(task, sets, runners, keeps, step))
+
+
+def _observe(
+    task: Task[Any],
+    sets: Mapping[str, Sequence[Record]],
+    runners: Sequence[Runner],
+    keeps: Sequence[float],
+    step: Callable[[str], None],
+) -> Iterator[Observation]:
+    for name, records in sets.items():
+        for runner in runners:
+            for keep in keeps:
+                for record in records:
+                    yield _measure(task, name, runner, record, keep)
+                    step(f"{name}: {runner.method} at {keep:g}")
+
+
+def _measure(task: Task[Any], set_name: str, runner: Runner, record: Record, keep: float) -> Observation:
+    if runner.recorder is not None:
+        runner.recorder.clear()
+    shrunk = task.shrink(runner.shrinker, record, keep)
+    result = shrunk.result
+    free_after = sum(runner.shrinker.counter.count(list(shrunk.bound)))
+    verdicts = [a.verdict for d in result.decisions for a in d.attempts if a.verdict is not None and a.error is None]
+    accepted = sum(v.ok for v in verdicts)
+    return Observation(
+        set_name,
+        record.lang,
+        runner.method,
+        keep,
+        task.scores(record, shrunk.haystack),
+        result.tokens_before,
+        result.tokens_after,
+        sum(d.tokens_before for d in result.decisions if not d.segment.locked),
+        free_after,
+        max(0, free_after - shrunk.budget),
+        shrunk.broken,
+        result.seconds,
+        Counter(d.action for d in result.decisions),
+        accepted,
+        len(verdicts) - accepted,
+        None if runner.recorder is None else _judged(task, record, shrunk, runner.recorder.first),
+    )
+
+
+def _judged(
+    task: Task[Any], record: Record, shrunk: Shrunk, first: tuple[Sequence[Trial], Sequence[Verdict]] | None
+) -> Judged:
+    """Hold the first verdicts against the first attempts. Segments that were not tried count as they came out."""
+    trials, verdicts = first or ((), ())
+    tried = {t.segment.id: t.text for t in trials}
+    decisions = shrunk.result.decisions
+    searched = [d for d in decisions if d.segment.kind != "tool_call"]
+    before = Haystack("\n".join(d.segment.text for d in searched))
+    after = Haystack("\n".join(tried.get(d.segment.id, d.text) for d in searched))
+    segments = tuple(
+        (v.score, bool(_lost(task, record, Haystack(t.segment.text), Haystack(t.text))))
+        for t, v in zip(trials, verdicts, strict=True)
+    )
+    return Judged(max((v.score for v in verdicts), default=0.0), _lost(task, record, before, after), segments)
+
+
+def _lost(task: Task[Any], record: Record, before: Haystack, after: Haystack) -> bool | None:
+    had = task.needed(record, before)
+    if not any(had):
+        return None
+    return any(h and not still for h, still in zip(had, task.needed(record, after), strict=True))

@@ -1,0 +1,196 @@
+"""The three tasks: how a record is shrunk, what must hold, and how what came out is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from ctxshrink import Shrinker
+from ctxshrink.messages import detect
+from ctxshrink.policies import unlocked_budget
+from ctxshrink.result import ShrinkResult
+from ctxshrink.types import Call
+
+from . import scoring
+from .data import ChatRecord, RagRecord, Record, Row, ToolRecord, chat_record, rag_record, tool_record
+from .scoring import Haystack
+from .stats import mean
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """What came out for one record.
+
+    Attributes:
+        result: The call's own account.
+        texts: The texts of the output that are searched, in order, read from the output and not from the account.
+        budget: Most tokens that ``bound`` may have together.
+        bound: The texts that the budget is for: all of them, or the unlocked ones.
+        broken: Locked texts and fields that did not come out byte for byte.
+    """
+
+    result: ShrinkResult[Any]
+    texts: tuple[str, ...]
+    budget: int
+    bound: tuple[str, ...]
+    broken: int = 0
+
+    @property
+    def haystack(self) -> Haystack:
+        """The output's text, to look things up in."""
+        return Haystack("\n".join(self.texts))
+
+
+class Task(Protocol, Generic[R]):
+    """One kind of benchmark.
+
+    Attributes:
+        name: As on the command line.
+    """
+
+    name: ClassVar[str]
+
+    def parse(self, row: Row, /) -> R:
+        """A record from a line of JSON."""
+        ...
+
+    def shrink(self, shrinker: Shrinker, record: R, keep: float, /) -> Shrunk:
+        """Shrink a record to the share ``keep``."""
+        ...
+
+    def scores(self, record: R, text: Haystack, /) -> Mapping[str, float]:
+        """Scores in [0, 1] by name; ``score`` is the one that means are taken of."""
+        ...
+
+    def needed(self, record: R, text: Haystack, /) -> list[bool]:
+        """Which of the exact strings that will be asked for are in a text."""
+        ...
+
+
+class Rag:
+    """Chunks and a question; the budget is a share of all chunks' tokens."""
+
+    name: ClassVar[str] = "rag"
+
+    def parse(self, row: Row, /) -> RagRecord:
+        """A record of the rag schema."""
+        return rag_record(row)
+
+    def shrink(self, shrinker: Shrinker, record: RagRecord, keep: float, /) -> Shrunk:
+        """All chunks in one call, the question known."""
+        total = sum(shrinker.counter.count([d["text"] for d in record.docs]))
+        budget = int(keep * total)
+        result = shrinker.shrink_documents(record.docs, record.query, max_tokens=budget)
+        texts = tuple(str(doc["text"]) for doc in result.output)
+        return Shrunk(result, texts, budget, texts)
+
+    def scores(self, record: RagRecord, text: Haystack, /) -> Mapping[str, float]:
+        """``score`` is the answer where the record has one, else its facts, else its supporting sentences."""
+        found = {
+            "answers": scoring.answer_recall(record.answers, text),
+            "facts": scoring.fact_recall(record.facts, text),
+            "support": scoring.support_recall(record.support, text),
+        }
+        known = {name: value for name, value in found.items() if value is not None}
+        return {"score": next(iter(known.values())), **known}
+
+    def needed(self, record: RagRecord, text: Haystack, /) -> list[bool]:
+        """The answer; nothing for records that are scored by facts or sentences alone."""
+        return [text.contains_any(record.answers)] if record.answers else []
+
+
+class Chat:
+    """A conversation whose next question is unseen; the budget is a share of what is not locked."""
+
+    name: ClassVar[str] = "chat"
+
+    def parse(self, row: Row, /) -> ChatRecord:
+        """A record of the chat schema."""
+        return chat_record(row)
+
+    def shrink(self, shrinker: Shrinker, record: ChatRecord, keep: float, /) -> Shrunk:
+        """The whole conversation, without a query, and never more than the budget."""
+        result = shrinker.shrink_messages(record.messages, keep=keep, on_reject="budget")
+        parsed = detect(result.output).parse(result.output)
+        after = {s.id: s.text for s in parsed.segments}
+        # The arguments of tool calls are locked, and would hide that the result they were taken from was lost.
+        texts = tuple(s.text for s in parsed.segments if s.kind != "tool_call")
+        tokens = {d.segment.id: d.tokens_before for d in result.decisions}
+        call = Call(tuple(d.segment for d in result.decisions), tokens, shrinker.counter, result.goal)
+        free = [d.segment for d in result.decisions if not d.segment.locked]
+        # Providers refuse empty content, so that an emptied message still costs its mark: no output can be smaller.
+        marks = shrinker.counter.count([s.empty for s in free])
+        least = sum(min(mark, tokens[s.id]) for s, mark in zip(free, marks, strict=True))
+        budget = max(unlocked_budget(result.goal, call), least)
+        bound = tuple(after.get(s.id, "") for s in free)
+        return Shrunk(result, texts, budget, bound, _broken(record.messages, result, after))
+
+    def scores(self, record: ChatRecord, text: Haystack, /) -> Mapping[str, float]:
+        """Shares of the probes answered (``probes``), and of the tokens of the messages that hold them (``evidence``).
+
+        ``score`` is the first of these that there is. ``older`` are the probes whose answer the last four messages,
+        which stay exact anyway, do not hold.
+        """
+        asked = [(p, float(text.contains_any(p.answers))) for p in record.probes if p.answers]
+        older = [hit for p, hit in asked if p.in_recent4 is False]
+        contents = [str(m.get("content") or "") for m in record.messages]
+        evidence = [scoring.evidence_recall([contents[i] for i in p.evidence], text) for p in record.probes]
+        scores = {
+            "probes": [hit for _, hit in asked],
+            "older": older,
+            "evidence": [e for e in evidence if e is not None],
+        }
+        known = {name: mean(values) for name, values in scores.items() if values}
+        first = known.get("probes", known.get("evidence"))
+        return known if first is None else {"score": first, **known}
+
+    def needed(self, record: ChatRecord, text: Haystack, /) -> list[bool]:
+        """The answers of the probes."""
+        return [text.contains_any(p.answers) for p in record.probes if p.answers]
+
+
+class Tools:
+    """One tool output and a question about it; the budget is a share of its tokens."""
+
+    name: ClassVar[str] = "tools"
+
+    def parse(self, row: Row, /) -> ToolRecord:
+        """A record of the tools schema."""
+        return tool_record(row)
+
+    def shrink(self, shrinker: Shrinker, record: ToolRecord, keep: float, /) -> Shrunk:
+        """The output as one text of its own content type, the question known."""
+        budget = int(keep * sum(shrinker.counter.count([record.content])))
+        result = shrinker.shrink_text(record.content, record.query, max_tokens=budget)
+        return Shrunk(result, (result.output,), budget, (result.output,))
+
+    def scores(self, record: ToolRecord, text: Haystack, /) -> Mapping[str, float]:
+        """``score`` and ``needles`` are the share of needles found."""
+        found = mean([float(hit) for hit in self.needed(record, text)])
+        return {"score": found, "needles": found}
+
+    def needed(self, record: ToolRecord, text: Haystack, /) -> list[bool]:
+        """The needles."""
+        return [text.contains_any(needle) for needle in record.needles]
+
+
+TASKS: Mapping[str, Task[Any]] = {task.name: task for task in (Rag(), Chat(), Tools())}
+
+
+def _broken(messages: Sequence[dict[str, Any]], result: ShrinkResult[list[Any]], after: Mapping[str, str]) -> int:
+    """Locked texts, and messages whose other fields or role, that differ between input and output.
+
+    System messages and the newest user turn are checked whatever the result says was locked.
+    """
+    broken = sum(after.get(d.segment.id) != d.segment.text for d in result.decisions if d.segment.locked)
+    newest = max((i for i, m in enumerate(messages) if m.get("role") == "user"), default=-1)
+    if len(result.output) != len(messages):
+        return broken + abs(len(result.output) - len(messages))
+    for index, (before, now) in enumerate(zip(messages, result.output, strict=True)):
+        exact = before.get("role") in ("system", "developer") or index == newest
+        others = {k: v for k, v in before.items() if k != "content"}
+        broken += before != now if exact else others != {k: v for k, v in now.items() if k != "content"}
+    return broken

@@ -1,0 +1,193 @@
+"""Base of the compressors that pick units: a key for every unit, then the best of the pool that the budget holds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctxshrink.compressors._index import Index, index
+from ctxshrink.compressors._render import Markers, Style, marker, render, style
+from ctxshrink.compressors._select import Costs, Selection, ranking
+from ctxshrink.errors import ConfigError
+from ctxshrink.types import Call, Candidate, Job, Segment, Span
+
+ROUNDS = 12
+"""Most times a selection is corrected to the counted size of its text."""
+_SLACK = 4
+
+
+class PooledCompressor(ABC):
+    """Keeps the units of a call that rank first. Subclasses say what ranks first.
+
+    Every unit has one key, computed from the whole call and not from the batch at hand. A batch first fills each job's
+    own `Job.max_tokens` in order of the key, then spends what is left over anywhere in the batch.
+
+    Args:
+        markers: How omissions show. "auto": a counting marker line in line-like content and tool results, " … " in
+            messages, nothing in prose documents; "always": " … " there too; "never": nothing anywhere.
+
+    Raises:
+        ConfigError: `markers` is none of these.
+    """
+
+    name: str
+
+    def __init__(self, *, markers: Markers = "auto") -> None:
+        if markers not in ("auto", "always", "never"):
+            raise ConfigError(f'markers must be "auto", "always" or "never", not {markers!r}')
+        self.markers: Markers = markers
+
+    @abstractmethod
+    def key(self, idx: Index, call: Call) -> NDArray[np.float64]:
+        """Rank of each unit of the call, higher is kept first; shape (units,)."""
+
+    def compress(self, jobs: Sequence[Job], call: Call, /) -> list[Candidate]:
+        """One verbatim extract per job.
+
+        The sum of the outputs' tokens is at most the sum of the jobs' `max_tokens` (unless even the emptied segments'
+        placeholders are more), and none is larger than its original.
+        """
+        if not jobs:
+            return []
+        idx = index(call)
+        places = [idx.position[job.segment.id] for job in jobs]
+        costs = self._costs(idx, places, call)
+        order = self._order(idx, places, call)
+        budget = sum(min(job.max_tokens, costs[p].total) for job, p in zip(jobs, places, strict=True))
+        caps = {p: min(job.max_tokens, costs[p].total) for job, p in zip(jobs, places, strict=True)}
+        texts = _Fitted(idx, places, costs, order, caps, {p: self._style(idx.segments[p]) for p in places}, call)
+        texts.fit(budget)
+        return [Candidate(text=texts.text[p], spans=texts.spans[p]) for p in places]
+
+    def relevance(self, segments: Sequence[Segment], keep: float, call: Call, /) -> list[float]:
+        """For each segment the share of it that is among the best ``keep`` of all their tokens."""
+        if not segments:
+            return []
+        idx = index(call)
+        places = [idx.position[s.id] for s in segments]
+        costs = self._costs(idx, places, call)
+        chosen = Selection(idx, costs)
+        total = sum(c.total for c in costs.values())
+        chosen.fill(self._order(idx, places, call), round(keep * total), {p: c.total for p, c in costs.items()})
+        return [
+            min(1.0, chosen.used[p] / costs[p].total) if chosen.count[p] and costs[p].total else 0.0 for p in places
+        ]
+
+    def _order(self, idx: Index, places: list[int], call: Call) -> list[int]:
+        cached = call.cache.get(self)
+        if cached is None:
+            cached = self.key(idx, call)
+            call.cache[self] = cached
+        allowed = np.zeros(len(idx.segments), dtype=bool)
+        allowed[places] = True
+        return ranking(cached, allowed[idx.segment])
+
+    def _style(self, segment: Segment) -> Style:
+        return style(segment, self.markers)
+
+    def _costs(self, idx: Index, places: list[int], call: Call) -> dict[int, Costs]:
+        samples: dict[str, int] = {}
+        for p in places:
+            seg = idx.segments[p]
+            samples.update({seg.empty: 0, self._gap_text(seg): 0})
+        samples = dict(zip(samples, call.counter.count(list(samples)), strict=True))
+        out: dict[int, Costs] = {}
+        for p in places:
+            seg = idx.segments[p]
+            total = call.tokens[seg.id]
+            out[p] = Costs(total, min(total, samples[seg.empty]), samples[self._gap_text(seg)])
+        return out
+
+    def _gap_text(self, segment: Segment) -> str:
+        how = self._style(segment)
+        return "" if how == "none" else " …" if how == "dots" else "\n" + marker(segment, 12)
+
+
+class _Fitted:
+    """Renders a selection and corrects it until the counted texts fit."""
+
+    def __init__(
+        self,
+        idx: Index,
+        places: list[int],
+        costs: dict[int, Costs],
+        order: list[int],
+        caps: dict[int, int],
+        styles: dict[int, Style],
+        call: Call,
+    ) -> None:
+        self._idx, self._places, self._costs, self._order, self._caps = idx, places, costs, order, caps
+        self._styles, self._call = styles, call
+        self._units = {p: idx.spans[idx.offset[p] : idx.offset[p + 1]] for p in places}
+        self._memo: dict[tuple[int, tuple[int, ...]], tuple[str, tuple[Span, ...], int]] = {}
+        self.text: dict[int, str] = {}
+        self.spans: dict[int, tuple[Span, ...]] = {}
+
+    def fit(self, budget: int) -> None:
+        """Finds the largest selection whose counted size is within the budget; the emptied texts are the last resort."""
+        estimate = budget
+        best = -1
+        for attempt in range(ROUNDS):
+            real = self._try(estimate)
+            if real <= budget:
+                if real > best:
+                    best = real
+                    found = dict(self.text), dict(self.spans)
+                if attempt >= 3 or budget - real <= _SLACK:
+                    break
+                estimate += max(1, budget - real - _SLACK // 2)
+            elif best >= 0:
+                break
+            else:
+                estimate = min(estimate - 1, int(estimate * budget / max(1, real))) - attempt
+                if estimate <= 0:
+                    break
+        if best >= 0:
+            self.text, self.spans = found  # pyright: ignore[reportPossiblyUnbound]
+        else:
+            self._try(0)
+
+    def _try(self, estimate: int) -> int:
+        """Selects, renders and counts with this estimated budget; returns the counted size."""
+        chosen = Selection(self._idx, self._costs)
+        chosen.fill(self._order, estimate, self._caps)
+        chosen.fill(self._order, estimate, {p: c.total for p, c in self._costs.items()})
+        chosen.close_gaps()
+        kept = {p: tuple(chosen.units(p)) for p in self._places}
+        self._count([(p, units) for p, units in kept.items() if (p, units) not in self._memo])
+        total = 0
+        for p, units in kept.items():
+            self.text[p], self.spans[p], size = self._memo[p, units]
+            total += size
+        return total
+
+    def _count(self, wanted: list[tuple[int, tuple[int, ...]]]) -> None:
+        """Renders and counts selections; one that is not smaller than its original gives way to shorter markers."""
+        ways: list[tuple[Style | None, bool]] = [(None, False), (None, True), ("none", False)]
+        for how, short in ways:
+            texts = [self._render(p, units, how, short) for p, units in wanted]
+            sizes = self._call.counter.count([text for text, _ in texts])
+            again: list[tuple[int, tuple[int, ...]]] = []
+            for (p, units), (text, spans), size in zip(wanted, texts, sizes, strict=True):
+                seg = self._idx.segments[p]
+                if size < self._costs[p].total or (text == seg.text and size <= self._costs[p].total):
+                    self._memo[p, units] = text, spans, size
+                else:
+                    # The original is as short: it stands unless a shorter rendering is found.
+                    self._memo[p, units] = seg.text, ((0, len(seg.text)),), self._costs[p].total
+                    if units:
+                        again.append((p, units))
+            wanted = again
+            if not wanted:
+                return
+
+    def _render(
+        self, p: int, units: tuple[int, ...], how: Style | None, short: bool
+    ) -> tuple[str, tuple[Span, ...]]:
+        seg = self._idx.segments[p]
+        if len(units) == len(self._units[p]) and units:
+            return seg.text, ((0, len(seg.text)),)
+        return render(seg, self._units[p], units, how or self._styles[p], short)

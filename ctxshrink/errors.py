@@ -1,0 +1,45 @@
+"""Everything ctxshrink raises.
+
+CtxShrinkError
+├── ConfigError (ValueError)        a wrong argument or setting; the message names it and says what to do
+│   ├── BudgetError                 strict=True and the locked text alone is larger than max_tokens
+│   └── FormatError                 an input whose shape no message format or seat recognises
+├── MissingExtraError (ImportError) an optional package is needed; the message holds the pip command
+└── ModelError (RuntimeError)       a model or tokenizer file is missing, truncated or foreign
+
+Only misconfiguration raises. What goes wrong while compressing (a compressor, a scorer, a deadline) never does: the
+text comes back unchanged and its `Decision` says why.
+"""
+
+
+class CtxShrinkError(Exception):
+    """Base class of every error of this package."""
+
+
+class ConfigError(CtxShrinkError, ValueError):
+    """An argument or setting is wrong. The message names it and says what would be right."""
+
+
+class BudgetError(ConfigError):
+    """Raised with ``strict=True`` when the locked text alone needs more than ``max_tokens``."""
+
+
+class FormatError(ConfigError):
+    """The input has a shape that no message format or seat recognises."""
+
+
+class MissingExtraError(CtxShrinkError, ImportError):
+    """An optional package is not installed.
+
+    Args:
+        feature: What the user asked for, as they would say it.
+        extra: The name of the extra that brings it.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f'{feature} needs an optional package: pip install "ctxshrink[{extra}]"')
+        self.extra = extra
+
+
+class ModelError(CtxShrinkError, RuntimeError):
+    """A model or tokenizer file is missing, truncated or not one of ours."""

@@ -1,0 +1,261 @@
+"""The attempt ladder: asked keep → softer keep → next compressor → original.
+
+"Rejected by the guardrail" and "the compressor raised" are the same event: the next attempt. Every attempt is recorded.
+With ``on_reject="exceed"`` the last rung is the original, whatever it costs. With ``on_reject="budget"`` the sum of the
+shares binds: a softer keep is granted only from tokens that others left over, other compressors try within the same
+share, and where all fails the least risky text that fits is forced through and marked so.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from .types import Action, Attempt, Call, Candidate, Compressor, Decision, Guardrail, Job, OnReject, Trial, Verdict
+
+_log = logging.getLogger("ctxshrink")
+T = TypeVar("T")
+
+
+class DeadlineExceeded(Exception):
+    """The call's deadline passed while a plug-in was at work. Never leaves this package."""
+
+
+@dataclass
+class _Climb:
+    """One segment on its way up the ladder."""
+
+    job: Job
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    rejected: list[tuple[Attempt, Candidate]] = field(default_factory=list[tuple[Attempt, Candidate]])
+    decision: Decision | None = None
+
+    @property
+    def risk(self) -> float:
+        return min((a.verdict.score for a, _ in self.rejected if a.verdict), default=1.0)
+
+    def decide(self, action: Action, reason: str, call: Call, attempt: Attempt | None, candidate: Candidate) -> None:
+        segment, before = self.job.segment, call.tokens[self.job.segment.id]
+        after = attempt.tokens if attempt else before
+        attempts = tuple(self.attempts)
+        self.decision = Decision(
+            segment, action, reason, candidate.text, before, after, self.job.keep, attempts, candidate.spans
+        )
+
+    def keep_original(self, action: Action, reason: str, call: Call) -> None:
+        text = self.job.segment.text
+        self.decide(action, reason, call, None, Candidate(text, ((0, len(text)),)))
+
+    def fall_back(self, why: str, call: Call) -> None:
+        if not why and self.attempts:
+            last = self.attempts[-1]
+            why = last.error or (last.verdict.reason if last.verdict else "")
+        self.keep_original("fallback", f"original kept: {why or 'no compressor was tried'}", call)
+
+
+def softer(keep: float) -> float:
+    """The next keep after ``keep`` was rejected: half of what was cut comes back."""
+    return keep + (1.0 - keep) / 2
+
+
+def _slack(climbs: Sequence[_Climb], call: Call) -> int:
+    """Tokens of the batch's shares that nobody uses or may still claim."""
+    return sum(c.job.max_tokens - c.decision.tokens_after for c in climbs if c.decision)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Runs compressors and a guardrail over jobs until each has a decision.
+
+    Args:
+        compressors: In the order in which they are tried.
+        guardrail: Judges every changed text; None accepts all.
+        on_reject: What a rejection may cost, see the module.
+        last_resort: Cuts to size when ``on_reject="budget"`` and no attempt produced a text that fits.
+        softer_steps: Softer keeps tried per compressor.
+    """
+
+    compressors: Sequence[Compressor]
+    guardrail: Guardrail | None
+    on_reject: OnReject
+    last_resort: Compressor
+    softer_steps: int = 1
+
+    def run(self, jobs: Sequence[Job], call: Call) -> dict[str, Decision]:
+        """Decide every job. Never raises for what a plug-in does; see `Decision.reason`."""
+        climbs = [_Climb(j) for j in jobs]
+        why = ""
+        try:
+            self._climb(climbs, call)
+        except DeadlineExceeded:
+            why = "the deadline passed"
+        slack = _slack(climbs, call)
+        for climb in climbs:
+            if climb.decision is None:
+                room = climb.job.max_tokens + max(slack, 0)
+                if self.on_reject == "exceed" or call.tokens[climb.job.segment.id] <= room:
+                    climb.fall_back(why, call)
+                else:
+                    self._force(climb, room, call, why)
+                slack = _slack(climbs, call)
+        return {c.job.segment.id: c.decision for c in climbs if c.decision}
+
+    def _climb(self, climbs: list[_Climb], call: Call) -> None:
+        for compressor in self.compressors:
+            keeps = {c.job.segment.id: c.job.keep for c in climbs}
+            self._rung(compressor, [(c, c.job) for c in climbs if c.decision is None], call)
+            for _ in range(self.softer_steps):
+                keeps = {i: softer(k) for i, k in keeps.items()}
+                self._rung(compressor, self._grant(climbs, keeps, call), call)
+
+    def _grant(self, climbs: list[_Climb], keeps: dict[str, float], call: Call) -> list[tuple[_Climb, Job]]:
+        """Jobs for a softer attempt: free of charge with "exceed", from what is left over with "budget"."""
+        slack = float(_slack(climbs, call)) if self.on_reject == "budget" else math.inf
+        granted: dict[int, Job] = {}
+        rejected = [(i, c) for i, c in enumerate(climbs) if c.decision is None and c.rejected]
+        for i, climb in sorted(rejected, key=lambda ic: (-ic[1].risk, ic[0])):
+            tokens = call.tokens[climb.job.segment.id]
+            extra = min(math.floor(keeps[climb.job.segment.id] * tokens) - climb.job.max_tokens, slack)
+            if extra > 0:
+                slack -= extra
+                share = climb.job.max_tokens + int(extra)
+                granted[i] = replace(climb.job, keep=share / tokens, max_tokens=share)
+        return [(climbs[i], granted[i]) for i in sorted(granted)]
+
+    def _rung(self, compressor: Compressor, work: list[tuple[_Climb, Job]], call: Call) -> None:
+        """One compressor, one batch: compress, check sizes, judge, record."""
+        if not work:
+            return
+        jobs = [j for _, j in work]
+        candidates = _candidates(compressor, jobs, call)
+        sizes = call.counter.count([c.text if c.error is None else "" for c in candidates])
+        errors = _size_errors(jobs, candidates, sizes, call)
+        judged = [i for i, j in enumerate(jobs) if errors[i] is None and candidates[i].text != j.segment.text]
+        trials = [Trial(jobs[i].segment, candidates[i].text, candidates[i].spans) for i in judged]
+        verdicts = dict(zip(judged, self._judge(trials, call), strict=True))
+        for i, (climb, job) in enumerate(work):
+            attempt = Attempt(compressor.name, job.keep, sizes[i], verdicts.get(i), errors[i])
+            climb.attempts.append(attempt)
+            if attempt.ok:
+                _accept(climb, candidates[i], attempt, call)
+            elif errors[i] is None:
+                climb.rejected.append((attempt, candidates[i]))
+
+    def _judge(self, trials: list[Trial], call: Call) -> Sequence[Verdict | None]:
+        guardrail = self.guardrail
+        if guardrail is None or not trials:
+            return [None] * len(trials)
+        try:
+            verdicts = within_deadline(lambda: guardrail.check(trials, call), call)
+            if len(verdicts) == len(trials):
+                return [_finite(v) for v in verdicts]
+            failure = f"gave {len(verdicts)} verdicts for {len(trials)} texts"
+        except DeadlineExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001  fail open: an unchecked text is a rejected text, with this reason
+            _log.warning("guardrail %s failed: %s", guardrail.name, type(error).__name__)
+            failure = f"failed: {_describe(error)}"
+        return [Verdict(False, 1.0, f"guardrail {guardrail.name} {failure}")] * len(trials)
+
+    def _force(self, climb: _Climb, room: int, call: Call, why: str) -> None:
+        """Take the least risky text that fits; where there is none, cut to size."""
+        fitting = [(a, c) for a, c in climb.rejected if a.tokens <= room]
+        if fitting:
+            attempt, candidate = min(fitting, key=lambda t: (t[0].verdict.score if t[0].verdict else 1.0, t[0].tokens))
+            reason = f"forced by the budget although {attempt.verdict.reason if attempt.verdict else 'unchecked'}"
+            return climb.decide("forced", reason, call, attempt, candidate)
+        why = why or (climb.attempts[-1].error if climb.attempts else None) or "no attempt fitted"
+        job = replace(climb.job, max_tokens=room, keep=room / call.tokens[climb.job.segment.id])
+        [candidate] = _candidates(self.last_resort, [job], replace(call, deadline=None))
+        [tokens] = call.counter.count([candidate.text])
+        if candidate.error is not None or tokens > room:
+            return climb.fall_back(f"{why}, and nothing could be made to fit the budget", call)
+        climb.attempts.append(Attempt(self.last_resort.name, job.keep, tokens))
+        return climb.decide("forced", f"cut to size by the budget: {why}", call, climb.attempts[-1], candidate)
+
+
+def _accept(climb: _Climb, candidate: Candidate, attempt: Attempt, call: Call) -> None:
+    segment = climb.job.segment
+    if candidate.text == segment.text or attempt.tokens >= call.tokens[segment.id]:
+        return climb.keep_original("kept", f"{attempt.compressor} found nothing to leave out", call)
+    reason = f"{attempt.compressor} at keep {attempt.keep:.2f}"
+    if attempt.verdict is not None:
+        reason += f"; {attempt.verdict.reason}"
+    return climb.decide(
+        "emptied" if candidate.text == segment.empty else "compressed", reason, call, attempt, candidate
+    )
+
+
+def _finite(verdict: Verdict) -> Verdict:
+    if math.isfinite(verdict.score):
+        return verdict
+    return Verdict(False, 1.0, f"the guardrail's score is {verdict.score}, not a number", verdict.features)
+
+
+def _candidates(compressor: Compressor, jobs: Sequence[Job], call: Call) -> list[Candidate]:
+    """Run a batch; where it fails as a whole, run its jobs one by one, so that one poisoned text costs only itself."""
+    try:
+        candidates = list(within_deadline(lambda: compressor.compress(jobs, call), call))
+        if len(candidates) == len(jobs):
+            return candidates
+        error = f"{compressor.name} gave {len(candidates)} candidates for {len(jobs)} jobs"
+    except DeadlineExceeded:
+        raise
+    except Exception as failure:  # noqa: BLE001  fail open: recorded on the attempt
+        _log.warning("compressor %s failed on %d segments: %s", compressor.name, len(jobs), type(failure).__name__)
+        error = f"{compressor.name} failed: {_describe(failure)}"
+    if len(jobs) == 1:
+        return [Candidate("", error=error)]
+    return [c for j in jobs for c in _candidates(compressor, [j], call)]
+
+
+def _size_errors(jobs: list[Job], candidates: list[Candidate], sizes: list[int], call: Call) -> list[str | None]:
+    """Why a candidate is unusable by its size: larger than its original, or over its share while the batch is over."""
+    used = sum(n for n, c in zip(sizes, candidates, strict=True) if c.error is None)
+    over = used > sum(j.max_tokens for j in jobs)
+    errors: list[str | None] = []
+    for job, candidate, size in zip(jobs, candidates, sizes, strict=True):
+        before, error = call.tokens[job.segment.id], candidate.error
+        if error is None and size > before:
+            error = f"{size} tokens are more than the original's {before}"
+        if error is None and over and size > job.max_tokens:
+            error = f"{size} tokens are more than its share of {job.max_tokens}"
+        errors.append(error)
+    return errors
+
+
+def within_deadline(work: Callable[[], T], call: Call) -> T:
+    """Run ``work``; with a deadline, stop waiting for it when the time is up (the abandoned thread ends by itself)."""
+    if call.deadline is None:
+        return work()
+    left = call.deadline - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceeded
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # noqa: BLE001  raised again in the waiting thread
+            failed.append(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), daemon=True, name="ctxshrink-deadline")
+    thread.start()
+    thread.join(left)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise DeadlineExceeded
+    return done[0]
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300]

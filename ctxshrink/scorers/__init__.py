@@ -1,0 +1,9 @@
+"""Scorers: log-likelihoods of text under a causal language model, a file per provider.
+
+All of them follow `ctxshrink.types.Scorer`; the shared contract is tested on each.
+"""
+
+from .embedded import EmbeddedScorer
+from .transformers import TransformersScorer
+
+__all__ = ["EmbeddedScorer", "TransformersScorer"]

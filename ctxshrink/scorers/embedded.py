@@ -1,0 +1,206 @@
+"""The embedded scorer: a small Llama model run by onnxruntime, offline and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctxshrink.errors import ConfigError, ModelError
+from ctxshrink.models import SCORER, load_session, load_tokenizer, read_config
+from ctxshrink.scorers._windows import Window, split_windows, tail
+from ctxshrink.tokens import well_formed
+
+__all__ = ["EmbeddedScorer"]
+
+_ROWS = 8
+"""Chunks a run: bounds the logits to 8 * 64 * vocabulary floats, 25 MB."""
+_GROUP = 8192
+"""Tokens whose keys and values are held at once: 8 kB each, 64 MB."""
+_DECIMALS = 3
+
+_Key: TypeAlias = "tuple[int, tuple[int, ...]]"
+
+
+class _Node:
+    """A chunk of tokens after a chain of parent chunks: what several texts with one beginning share.
+
+    Attributes:
+        chain: Its ancestors from the first chunk on.
+        ids: Its tokens, at most a chunk.
+        shared: True when another chunk follows, so that its keys and values are needed.
+        wanted: (position in the chunk, token expected next, where the nats go).
+        cache: Keys and values, (layers, 2, kv heads, chunk, head size), once computed.
+    """
+
+    __slots__ = ("cache", "chain", "ids", "shared", "wanted")
+
+    def __init__(self, chain: tuple[_Node, ...], ids: tuple[int, ...]) -> None:
+        self.chain, self.ids = chain, ids
+        self.shared = False
+        self.wanted: list[tuple[int, int, tuple[int, int]]] = []
+        self.cache: NDArray[np.float32] | None = None
+
+
+class EmbeddedScorer:
+    """Negative log-likelihoods by the embedded causal model; implements `ctxshrink.types.Scorer`.
+
+    Texts are read in chunks of 64 tokens at fixed positions. Equal chunks after equal beginnings are computed once per
+    call: several targets after one context, or a context that continues another, pay for the common part once. As all
+    chunks of a run have the same shape and the arithmetic is float32 per row, a pair's numbers do not depend on what
+    else is in the call; they are rounded to 0.001 nats.
+
+    A context longer than the window is cut at the left, in steps of 128 tokens. A target that does not fit is scored
+    in pieces of half a window, each after as much of the text before it as fits. Context and target are tokenized
+    apart. Lone surrogates are read as U+FFFD. Safe to use from several threads.
+
+    Args:
+        folder: A model folder as `ctxshrink train scorer` writes it; None for the one that is shipped.
+        threads: Threads of onnxruntime; 0 for one per physical core. Scorers of one folder and thread count share
+            their session.
+
+    Attributes:
+        name: The model's name from its ``config.json``.
+        max_context: Tokens of the window.
+
+    Raises:
+        ModelError: A file of the model is missing, truncated or foreign.
+        ConfigError: ``threads`` is negative.
+    """
+
+    def __init__(self, folder: str | Path | None = None, *, threads: int = 0) -> None:
+        if threads < 0:
+            raise ConfigError(f"threads must be >= 0, not {threads}")
+        self._folder = SCORER if folder is None else Path(folder)
+        self._threads = threads
+        config = read_config(self._folder)
+        try:
+            self.name = str(config["name"])
+            self.max_context = int(config["window"])
+            self._chunk, self._bos = int(config["chunk"]), int(config["bos"])
+            self._cache_shape = (int(config["layers"]), 2, int(config["kv_heads"]), int(config["head_size"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{self._folder / 'config.json'}: not the configuration of a scorer: {error}") from error
+
+    def __repr__(self) -> str:
+        return f"EmbeddedScorer({self.name!r})"
+
+    def nll(self, pairs: Sequence[tuple[str, str]], /) -> list[NDArray[np.float32]]:
+        """Nats of every token of each target after its context; see `ctxshrink.types.Scorer.nll`.
+
+        Raises:
+            ModelError: The model cannot be loaded or gives no finite numbers.
+        """
+        ids = self._encode(pairs)
+        out = [np.zeros(len(ids[target]), dtype=np.float32) for _, target in pairs]
+        windows = [
+            w
+            for i, (context, target) in enumerate(pairs)
+            for w in split_windows(i, ids[tail(context, self.max_context)], ids[target], self.max_context, self._bos)
+        ]
+        windows.sort(key=lambda w: w.tokens)  # what shares a beginning lies side by side
+        for group in _groups(windows):
+            self._score(group, out)
+        for nats in out:
+            if not np.isfinite(nats).all():
+                raise ModelError(f"{self._folder / 'model.onnx'}: the model gave a likelihood that is not finite")
+        return [np.round(nats, _DECIMALS) for nats in out]
+
+    def _encode(self, pairs: Sequence[tuple[str, str]]) -> Mapping[str, list[int]]:
+        texts = {t: None for _, t in pairs} | {tail(c, self.max_context): None for c, _ in pairs}
+        encodings = load_tokenizer(self._folder).encode_batch_fast(
+            [well_formed(t) for t in texts], add_special_tokens=False
+        )
+        return {text: e.ids for text, e in zip(texts, encodings, strict=True)}
+
+    def _score(self, windows: Sequence[Window], out: list[NDArray[np.float32]]) -> None:
+        levels: list[list[_Node]] = []
+        known: dict[_Key, _Node] = {}
+        for window in windows:
+            self._place(window, levels, known)
+        session = load_session(self._folder, self._threads)
+        for depth, nodes in enumerate(levels):
+            for first in range(0, len(nodes), _ROWS):
+                self._run(session, depth, nodes[first : first + _ROWS], out)
+
+    def _place(self, window: Window, levels: list[list[_Node]], known: dict[_Key, _Node]) -> None:
+        """Puts a window's chunks into the tree and notes which tokens are wanted of each."""
+        read, size = window.tokens[:-1], self._chunk
+        chain: tuple[_Node, ...] = ()
+        for depth, start in enumerate(range(0, len(read), size)):
+            ids = read[start : start + size]
+            key = (id(chain[-1]) if chain else 0, ids)
+            node = known.get(key)
+            if node is None:
+                node = known[key] = _Node(chain, ids)
+                if depth == len(levels):
+                    levels.append([])
+                levels[depth].append(node)
+            if chain:
+                chain[-1].shared = True
+            chain = (*chain, node)
+        begin = len(window.tokens) - window.scored
+        for i, token in enumerate(window.tokens[begin:]):
+            position = begin + i - 1
+            chain[position // size].wanted.append((position % size, token, (window.pair, window.offset + i)))
+
+    def _run(self, session: Any, depth: int, nodes: Sequence[_Node], out: list[NDArray[np.float32]]) -> None:
+        """Runs one batch of chunks that start at the same position."""
+        size, rows = self._chunk, len(nodes)
+        ids = np.full((rows, size), self._bos, dtype=np.int64)
+        layers, two, heads, width = self._cache_shape
+        past = np.empty((layers, two, rows, heads, depth * size, width), dtype=np.float32)
+        select: list[int] = []
+        targets: list[int] = []
+        slots: list[tuple[int, int]] = []
+        for row, node in enumerate(nodes):
+            ids[row, : len(node.ids)] = node.ids
+            for i, parent in enumerate(node.chain):
+                past[:, :, row, :, i * size : (i + 1) * size] = _cached(parent)
+            for position, token, slot in node.wanted:
+                select.append(row * size + position)
+                targets.append(token)
+                slots.append(slot)
+        # A few rows more or less would change which matrix kernel is used, and with it the last bits.
+        padding = [0] * (-len(select) % 16 if select else 16)
+        mask = np.zeros((size, (depth + 1) * size), dtype=np.float32)
+        mask[:, depth * size :] = np.triu(np.full((size, size), -np.inf, dtype=np.float32), 1)
+        nll, present = session.run(
+            ["nll", "present"],
+            {
+                "input_ids": ids,
+                "positions": np.arange(depth * size, (depth + 1) * size, dtype=np.int64),
+                "mask": mask,
+                "past": past,
+                "select": np.asarray(select + padding, dtype=np.int64),
+                "targets": np.asarray(targets + padding, dtype=np.int64),
+            },
+        )
+        for (pair, index), nats in zip(slots, nll[: len(slots)].tolist(), strict=True):
+            out[pair][index] = nats
+        for row, node in enumerate(nodes):
+            if node.shared:
+                node.cache = present[:, :, row].copy()
+
+
+def _cached(node: _Node) -> NDArray[np.float32]:
+    if node.cache is None:  # levels are run in order, so this cannot happen
+        raise ModelError("a chunk was read before the one that it follows")
+    return node.cache
+
+
+def _groups(windows: Sequence[Window]) -> Iterator[list[Window]]:
+    """Runs of windows whose tokens fit the memory for keys and values."""
+    group: list[Window] = []
+    tokens = 0
+    for window in windows:
+        if group and tokens + len(window.tokens) > _GROUP:
+            yield group
+            group, tokens = [], 0
+        group.append(window)
+        tokens += len(window.tokens)
+    if group:
+        yield group

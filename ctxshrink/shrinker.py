@@ -1,0 +1,251 @@
+"""The one orchestrator: segments in, decisions out.
+
+Every seat ends in `Shrinker.shrink_segments`; `shrink_text`, `shrink_documents` and `shrink_messages` are the seats for
+plain Python data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+from .compressors import get_compressor
+from .documents import parse_documents
+from .engine import Engine
+from .errors import ConfigError
+from .guardrails import PerplexityGuardrail
+from .messages import Parsed, detect
+from .policies import Adaptive
+from .result import ShrinkResult
+from .seats import emptied
+from .text import content_type
+from .tokens import resolve_counter
+from .types import Compressor, Guardrail, OnReject, Policy, Segment, TokenCounter
+
+S = TypeVar("S")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _async_twin(
+    method: Callable[Concatenate[S, P], T],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """The async counterpart of a method: the same work in a worker thread, the same signature for type checkers."""
+
+    @functools.wraps(method)
+    async def twin(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(method, self, *args, **kwargs)
+
+    twin.__name__ = twin.__qualname__ = "a" + method.__name__
+    twin.__doc__ = f"`{method.__name__}` in a worker thread; same arguments, same result."
+    return twin
+
+
+class Shrinker:
+    """Compresses text, documents and messages, checks every compression, and says what it did.
+
+    Holds settings only: safe to share between threads, and the same input gives the same output in any of them.
+
+    Args:
+        policy: Decides each segment's keep; any callable ``(segments, call) -> {id: keep}``. Default `Adaptive()`.
+        compressors: Tried in this order: instances, or names (`ctxshrink.compressors.available()`).
+        guardrail: Accepts or rejects each compression. ``"perplexity"`` is `PerplexityGuardrail()` with the embedded
+            language model; None checks nothing.
+        counter: ``"embedded"``, a model or encoding name (tiktoken), a Hugging Face tokenizer name or folder, or a
+            callable ``text -> tokens``.
+        mode: ``"apply"``, or ``"observe"``: do all the work, return the input, report what would have been saved.
+        deadline: Seconds after which a call returns what it has, the rest uncompressed; None waits. A plug-in that is
+            still at work then is left to end in a background thread.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        MissingExtraError: The counter needs a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy | None = None,
+        compressors: Sequence[Compressor | str] = ("extractive",),
+        guardrail: Guardrail | Literal["perplexity"] | None = "perplexity",
+        counter: str | Callable[[str], int] | TokenCounter = "embedded",
+        mode: Literal["apply", "observe"] = "apply",
+        deadline: float | None = None,
+    ) -> None:
+        if policy is not None and not callable(policy):
+            raise ConfigError(f"policy must be callable, like Adaptive(); got {policy!r}")
+        if mode not in ("apply", "observe"):
+            raise ConfigError(f'mode must be "apply" or "observe"; got {mode!r}')
+        if deadline is not None and not deadline > 0:
+            raise ConfigError(f"deadline must be a positive number of seconds or None; got {deadline!r}")
+        if isinstance(compressors, str) or not compressors:
+            raise ConfigError('compressors must be a non-empty list of names or instances, like ["extractive"]')
+        if isinstance(guardrail, str):
+            if guardrail != "perplexity":
+                raise ConfigError(f'guardrail must be "perplexity", None or a Guardrail; got {guardrail!r}')
+            guardrail = PerplexityGuardrail()
+        elif guardrail is not None and not hasattr(guardrail, "check"):
+            raise ConfigError(f'guardrail must be "perplexity", None or have a check method; got {guardrail!r}')
+        found = tuple(get_compressor(c) for c in compressors)
+        policy = policy if policy is not None else Adaptive()
+        self._engine = Engine(policy, found, guardrail, resolve_counter(counter), mode, deadline)
+
+    def __repr__(self) -> str:
+        e = self._engine
+        names = [c.name for c in e.compressors]
+        return (
+            f"Shrinker(policy={e.policy!r}, compressors={names}, guardrail={e.guardrail!r}, counter={e.counter.name!r}, "
+            f"mode={e.mode!r}, deadline={e.deadline})"
+        )
+
+    @property
+    def mode(self) -> Literal["apply", "observe"]:
+        """``apply`` or ``observe``."""
+        return self._engine.mode
+
+    @property
+    def counter(self) -> TokenCounter:
+        """The token counter in use."""
+        return self._engine.counter
+
+    def shrink_text(
+        self,
+        text: str,
+        query: str | None = None,
+        *,
+        keep: float | None = None,
+        max_tokens: int | None = None,
+        on_reject: OnReject | None = None,
+        strict: bool = False,
+    ) -> ShrinkResult[str]:
+        """Compress one text.
+
+        Args:
+            text: Any text; its content type is detected.
+            query: The question it shall answer, if known.
+            keep: Share of its tokens to keep, in (0, 1].
+            max_tokens: Most tokens of the output; give this or ``keep``.
+            on_reject: What a rejection by the guardrail may cost: ``"exceed"`` (default with ``keep``) returns the
+                original even if that is more than asked for; ``"budget"`` (default with ``max_tokens``) keeps to the
+                budget with the best text it has, and warns.
+            strict: Raise `BudgetError` instead of warning when locked text alone exceeds ``max_tokens``.
+
+        Returns:
+            A result whose output is the shorter text.
+
+        Raises:
+            ConfigError: An argument is wrong.
+        """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"text must be a str; got {type(text).__name__}. For lists use shrink_documents")
+        segment = Segment("0", text, content_type=content_type(text))
+        result = self.shrink_segments(
+            [segment], query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
+        )
+        return result.with_output(result.output["0"])
+
+    def shrink_documents(
+        self,
+        docs: Sequence[Any],
+        query: str | None = None,
+        *,
+        keep: float | None = None,
+        max_tokens: int | None = None,
+        drop_empty: bool = False,
+        pin: Collection[int] | Callable[[Any], bool] | None = None,
+        on_reject: OnReject | None = None,
+        strict: bool = False,
+    ) -> ShrinkResult[list[Any]]:
+        """Compress retrieved chunks together: what answers the query stays, whichever document it is in.
+
+        Args:
+            docs: Strings, or dicts with ``"text"`` (optionally ``"title"``, read when ranking); other keys are kept.
+            query: The question that the documents were retrieved for.
+            keep: Share of all unlocked tokens to keep, in (0, 1]; documents get different shares of it.
+            max_tokens: Most tokens of all documents together; give this or ``keep``.
+            drop_empty: Leave out documents that came out empty; the decisions still name them.
+            pin: Documents that must stay exact: their positions, or a test.
+            on_reject: See `shrink_text`.
+            strict: See `shrink_text`.
+
+        Returns:
+            A result whose output has an entry for every document, ``""`` (or ``"text": ""``) for an emptied one.
+
+        Raises:
+            ConfigError: An argument is wrong.
+        """
+        parsed = parse_documents(docs, pin=pin)
+        result = self._shrink_parsed(
+            parsed, docs, query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
+        )
+        if drop_empty and self.mode == "apply":
+            pairs = zip(result.output, result.decisions, strict=True)
+            return result.with_output([doc for doc, decision in pairs if not emptied(decision)])
+        return result
+
+    def shrink_messages(
+        self,
+        messages: Sequence[Any],
+        query: str | None = None,
+        *,
+        keep: float | None = None,
+        max_tokens: int | None = None,
+        pin: Collection[int] | Callable[[Any], bool] | None = None,
+        on_reject: OnReject | None = None,
+        strict: bool = False,
+    ) -> ShrinkResult[list[Any]]:
+        """Compress a conversation: instructions, tool calls and recent turns exact, older turns harder.
+
+        Args:
+            messages: OpenAI Chat Completions or Anthropic Messages dicts, recognised by their shape.
+            query: What the next answer is about, if it is not in the recent turns.
+            keep: Share of the unlocked tokens to keep, in (0, 1].
+            max_tokens: Most tokens of the text of all messages; give this or ``keep``.
+            pin: Messages that must stay exact: their positions (negative from the end), or a test.
+            on_reject: See `shrink_text`.
+            strict: See `shrink_text`.
+
+        Returns:
+            A result whose output has the same messages in the same order, with shorter texts.
+
+        Raises:
+            FormatError: The messages have no known shape.
+            ConfigError: An argument is wrong.
+        """
+        parsed = detect(messages).parse(messages, pin=pin)
+        return self._shrink_parsed(
+            parsed, messages, query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
+        )
+
+    def _shrink_parsed(self, parsed: Parsed, source: Sequence[Any], **settings: Any) -> ShrinkResult[list[Any]]:
+        result = self.shrink_segments(parsed.segments, **settings)
+        return result.with_output(list(source) if self.mode == "observe" else parsed.rebuild(result.output))
+
+    def shrink_segments(
+        self,
+        segments: Sequence[Segment],
+        *,
+        query: str | None = None,
+        keep: float | None = None,
+        max_tokens: int | None = None,
+        on_reject: OnReject | None = None,
+        strict: bool = False,
+    ) -> ShrinkResult[dict[str, str]]:
+        """The door behind every seat: compress segments; arguments as in `shrink_text`.
+
+        Returns:
+            A result whose output maps each segment's id to its text.
+
+        Raises:
+            ConfigError: An argument is wrong, two segments share an id, or the policy's answer is not usable.
+        """
+        return self._engine.run(
+            segments, query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
+        )
+
+    ashrink_text = _async_twin(shrink_text)
+    ashrink_documents = _async_twin(shrink_documents)
+    ashrink_messages = _async_twin(shrink_messages)
+    ashrink_segments = _async_twin(shrink_segments)

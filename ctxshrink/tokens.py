@@ -1,0 +1,216 @@
+"""Token counters: the embedded tokenizer, tiktoken, Hugging Face tokenizers, any callable.
+
+Lone surrogates (halves of a UTF-16 pair, which JSON input can hold) have no UTF-8 form; every counter here counts them
+as U+FFFD, the replacement character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeAlias, cast
+
+from .errors import ConfigError, MissingExtraError
+from .types import TokenCounter
+
+__all__ = [
+    "CallableCounter",
+    "CounterSpec",
+    "EmbeddedCounter",
+    "HuggingFaceCounter",
+    "TiktokenCounter",
+    "resolve_counter",
+    "well_formed",
+]
+
+CounterSpec: TypeAlias = "str | Callable[[str], int] | TokenCounter"
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_CACHED_CHARS = 512
+_CACHE_SIZE = 16384
+_PIECE = 131072
+
+
+def well_formed(text: str) -> str:
+    """The text with every lone surrogate replaced by U+FFFD; other texts come back as they are."""
+    if text.isascii() or _SURROGATES.search(text) is None:
+        return text
+    return _SURROGATES.sub("\ufffd", text)
+
+
+class _Counter:
+    """A counter over ``_count``, with the counts of short texts kept: sentences are counted again and again."""
+
+    name: str
+    exact: bool
+
+    def __init__(self, name: str, exact: bool) -> None:
+        self.name, self.exact = name, exact
+        self._known: OrderedDict[str, int] = OrderedDict()
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def count(self, texts: Sequence[str], /) -> list[int]:
+        """Tokens of each text, without special tokens."""
+        out = [0 if not text else -1 for text in texts]
+        with self._lock:
+            for i, text in enumerate(texts):
+                if text and (known := self._known.get(text)) is not None:
+                    self._known.move_to_end(text)
+                    out[i] = known
+        new = list(dict.fromkeys(text for text, n in zip(texts, out, strict=True) if n < 0))
+        if not new:
+            return out
+        counts = dict(zip(new, self._count([well_formed(t) for t in new]), strict=True))
+        with self._lock:
+            for text, n in counts.items():
+                if len(text) <= _CACHED_CHARS:
+                    self._known[text] = n
+            while len(self._known) > _CACHE_SIZE:
+                self._known.popitem(last=False)
+        return [counts[text] if n < 0 else n for text, n in zip(texts, out, strict=True)]
+
+    def _count(self, texts: list[str]) -> list[int]:
+        raise NotImplementedError
+
+
+class EmbeddedCounter(_Counter):
+    """Counts by the tokenizer of the embedded models: offline, six languages, not exact for any hosted model."""
+
+    def __init__(self) -> None:
+        super().__init__("embedded", exact=False)
+
+    def _count(self, texts: list[str]) -> list[int]:
+        from .models import load_tokenizer
+
+        return _lengths(load_tokenizer(), texts)
+
+
+class HuggingFaceCounter(_Counter):
+    """Counts by a Hugging Face tokenizer, exact for the models that use it.
+
+    Args:
+        name: A folder with a ``tokenizer.json``, such a file, or a repository name on the Hugging Face Hub.
+
+    Raises:
+        ConfigError: Nothing of this name can be loaded.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, exact=True)
+        from tokenizers import Tokenizer
+
+        path = Path(name)
+        path = path / "tokenizer.json" if path.is_dir() else path
+        try:
+            self._tokenizer: Any = Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_pretrained(name)
+        except Exception as error:
+            raise ConfigError(f"counter: cannot load a Hugging Face tokenizer from {name!r}: {error}") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def _count(self, texts: list[str]) -> list[int]:
+        return _lengths(self._tokenizer, texts)
+
+
+class TiktokenCounter(_Counter):
+    """Counts by a tiktoken encoding, exact for the OpenAI models that use it.
+
+    Args:
+        name: An encoding (``o200k_base``) or a model name that tiktoken knows.
+
+    Raises:
+        MissingExtraError: tiktoken is not installed.
+        ConfigError: The name is unknown, or its vocabulary is neither cached nor reachable.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, exact=True)
+        try:
+            import tiktoken
+        except ImportError as error:
+            raise MissingExtraError(f"counter={name!r}", "tiktoken") from error
+        try:
+            encoding = name if name in tiktoken.list_encoding_names() else tiktoken.encoding_name_for_model(name)
+        except KeyError as error:
+            raise ConfigError(
+                f'counter: {name!r} is neither "embedded", a tiktoken encoding, an OpenAI model, nor a Hugging Face '
+                "tokenizer (a folder, a tokenizer.json or owner/name)"
+            ) from error
+        try:
+            self._encoding = tiktoken.get_encoding(encoding)
+        except Exception as error:
+            raise ConfigError(
+                f"counter: the vocabulary of {encoding!r} is not cached and cannot be downloaded ({error}); fetch it "
+                'once online or set TIKTOKEN_CACHE_DIR to a folder that holds it, or use counter="embedded", '
+                "a Hugging Face tokenizer or a callable"
+            ) from error
+
+    def _count(self, texts: list[str]) -> list[int]:
+        # tiktoken's regular expressions overflow their stack on huge runs; a long text is counted in pieces, and a cut
+        # inside a word adds a token or two per piece.
+        return [
+            sum(len(self._encoding.encode_ordinary(text[i : i + _PIECE])) for i in range(0, len(text), _PIECE))
+            for text in texts
+        ]
+
+
+class CallableCounter(_Counter):
+    """Counts by a function of one text. Not taken for exact: nothing says which model it counts for.
+
+    Args:
+        function: Returns the tokens of a text, an int >= 0; anything else is a `ConfigError`.
+    """
+
+    def __init__(self, function: Callable[[str], int]) -> None:
+        super().__init__(str(getattr(function, "__name__", type(function).__name__)), exact=False)
+        self._function = function
+
+    def _count(self, texts: list[str]) -> list[int]:
+        counts: list[int] = []
+        for text in texts:
+            n = cast(object, self._function(text))
+            if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+                raise ConfigError(f"counter: {self.name} must return an int >= 0 for a text, not {n!r}")
+            counts.append(n)
+        return counts
+
+
+_embedded = EmbeddedCounter()
+
+
+def resolve_counter(spec: CounterSpec) -> TokenCounter:
+    """The counter that a setting names.
+
+    Args:
+        spec: ``"embedded"``; a tiktoken encoding or an OpenAI model; a Hugging Face tokenizer (a folder, a
+            ``tokenizer.json`` or ``owner/name``); a function from a text to its tokens; or a counter, returned as is.
+
+    Raises:
+        ConfigError: It names nothing that can be loaded; the message says what can.
+        MissingExtraError: The package that it needs is not installed.
+    """
+    if isinstance(spec, str):
+        return _by_name(spec)
+    if callable(getattr(spec, "count", None)) and hasattr(spec, "name") and hasattr(spec, "exact"):
+        return cast(TokenCounter, spec)
+    if callable(spec):
+        return CallableCounter(spec)
+    raise ConfigError(f"counter must be a name, a callable or a TokenCounter, not {type(cast(object, spec)).__name__}")
+
+
+def _by_name(name: str) -> TokenCounter:
+    if name == "embedded":
+        return _embedded
+    if name and (Path(name).exists() or "/" in name):
+        return HuggingFaceCounter(name)
+    return TiktokenCounter(name)
+
+
+def _lengths(tokenizer: Any, texts: list[str]) -> list[int]:
+    return [len(e) for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]

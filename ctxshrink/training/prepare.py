@@ -1,0 +1,130 @@
+"""Turns a corpus into the arrays that training reads, once per configuration.
+
+Written into the work folder: ``tokenizer.json``; ``stream.npy``, every training document as tokens, each block led by
+`BOS`, in a seeded order; ``copies_<T>.npy``, rows of T + 1 tokens that need copying; ``held_out.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctxshrink.training.bpe import train_bpe
+from ctxshrink.training.config import ScorerConfig
+from ctxshrink.training.copies import make_copy, random_repeat
+from ctxshrink.training.corpus import Document, blocks, find_files, read_documents
+
+BOS_ID = 0
+_BLOCK = 4096
+_BATCH = 512
+_RANDOM = 0.3
+"""Share of the copy sequences that repeat random ids."""
+
+
+def prepare(config: ScorerConfig, work: Path, say: Callable[[str], None]) -> None:
+    """Makes what is not there yet of the tokenizer and the arrays.
+
+    Args:
+        config: The recipe.
+        work: Folder for the arrays.
+        say: Receives a line of progress.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    names = [f"copies_{t}.npy" for t in config.train.lengths] + ["held_out.json", "stream.npy"]
+    if all((work / n).exists() for n in ("tokenizer.json", *names)):
+        return
+    root = Path(config.data.root)
+    files = find_files(root, config.data.include, config.data.exclude)
+    documents = list(read_documents(root, files, config.data.held_out))
+    training = [d for d in documents if not d.held_out]
+    say(f"{len(documents)} documents, {len(documents) - len(training)} of them held out")
+    if not (work / "tokenizer.json").exists():
+        train_bpe(_tokenizer_sample(config, training), work / "tokenizer.json", config.tokenizer.vocab_size)
+        say("tokenizer trained")
+    tokenizer = load_tokenizer(work)
+    held = [{"file": d.file, "id": d.id, "text": d.text} for d in documents if d.held_out]
+    (work / "held_out.json").write_text(json.dumps(held), encoding="utf-8")
+    stream = build_stream(config, training, tokenizer)
+    say(f"{len(stream)} training tokens")
+    rng = random.Random(config.train.seed)
+    texts = [d.text for d in training for _ in range(_epochs(config, d))]
+    for length in config.train.lengths:
+        rows = copy_rows(rng, texts, tokenizer, length, config.data.copy_rows)
+        np.save(work / f"copies_{length}.npy", rows)
+    say("copy rows made")
+    np.save(work / "stream.npy", stream)
+
+
+def load_tokenizer(work: Path) -> Any:
+    """The tokenizer of a work folder."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(work / "tokenizer.json"))
+
+
+def build_stream(config: ScorerConfig, training: Sequence[Document], tokenizer: Any) -> NDArray[np.uint16]:
+    """All training documents as one run of tokens in a seeded order, shape (tokens,)."""
+    pieces: list[NDArray[np.uint16]] = []
+    for first in range(0, len(training), _BATCH):
+        batch = training[first : first + _BATCH]
+        for doc, ids in zip(batch, _encode(tokenizer, [d.text for d in batch]), strict=True):
+            cut = [np.asarray([BOS_ID, *b], dtype=np.uint16) for b in blocks(ids, _BLOCK)]
+            pieces.extend(cut * _epochs(config, doc))
+    random.Random(config.train.seed).shuffle(pieces)
+    return np.concatenate(pieces)
+
+
+def copy_rows(rng: random.Random, texts: Sequence[str], tokenizer: Any, length: int, count: int) -> NDArray[np.uint16]:
+    """Rows of length + 1 tokens, each filled with whole copy sequences from its start; shape (count, length + 1)."""
+    rows = np.zeros((count, length + 1), dtype=np.uint16)
+    source = _copy_tokens(rng, texts, tokenizer, length)
+    for row in rows:
+        used = 0
+        while used < length + 1:
+            ids = next(source)[: length + 1 - used]
+            row[used : used + len(ids)] = ids
+            used += len(ids)
+    return rows
+
+
+def _copy_tokens(rng: random.Random, texts: Sequence[str], tokenizer: Any, length: int) -> Iterator[list[int]]:
+    while True:
+        made = [make_copy(rng, texts, rng.choice((length // 2, length, 2 * length))) for _ in range(_BATCH)]
+        contexts = _encode(tokenizer, [c for c, _ in made])
+        targets = _encode(tokenizer, [t for _, t in made])
+        for context, target in zip(contexts, targets, strict=True):
+            if rng.random() < _RANDOM:
+                yield [BOS_ID, *random_repeat(rng, tokenizer.get_vocab_size(), length // 2)]
+            ids = [BOS_ID, *context, *target]
+            if len(ids) <= length + 1:
+                yield ids
+
+
+def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    clean = [t.encode("utf-8", "replace").decode() for t in texts]
+    return [e.ids for e in tokenizer.encode_batch_fast(clean, add_special_tokens=False)]
+
+
+def _epochs(config: ScorerConfig, document: Document) -> int:
+    return config.data.epochs.get(document.language, 1)
+
+
+def _tokenizer_sample(config: ScorerConfig, training: Sequence[Document]) -> list[str]:
+    """A seeded sample with a cap per language, so that English does not take the whole vocabulary."""
+    order = list(training)
+    random.Random(config.train.seed).shuffle(order)
+    used: dict[str, int] = {}
+    sample: list[str] = []
+    for doc in order:
+        size = len(doc.text.encode("utf-8", "replace"))
+        cap = config.tokenizer.sample_bytes.get(doc.language, config.tokenizer.sample_bytes_other)
+        if used.get(doc.language, 0) + size <= cap:
+            used[doc.language] = used.get(doc.language, 0) + size
+            sample.append(doc.text)
+    return sample

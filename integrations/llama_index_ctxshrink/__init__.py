@@ -1,0 +1,12 @@
+"""ctxshrink in LlamaIndex: a node postprocessor and an ingestion transform."""
+
+from ctxshrink.errors import MissingExtraError
+
+try:
+    import llama_index.core as _llama_index_core  # noqa: F401  the one thing this package cannot do without
+except ImportError as error:
+    raise MissingExtraError("llama_index_ctxshrink", "llama-index") from error
+
+from .nodes import CtxShrinkPostprocessor, CtxShrinkTransform
+
+__all__ = ["CtxShrinkPostprocessor", "CtxShrinkTransform"]

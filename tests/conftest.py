@@ -1,0 +1,17 @@
+"""What tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+BENCHMARK_DATA = Path(__file__).parents[2] / "shared" / "data" / "public"
+
+
+@pytest.fixture(scope="session")
+def benchmark_data() -> Path:
+    """The folder of public benchmark data. It is not part of the project: without it only these tests are skipped."""
+    if not BENCHMARK_DATA.is_dir():
+        pytest.skip("the public benchmark data is not beside this checkout (../shared/data/public)")
+    return BENCHMARK_DATA

@@ -1,0 +1,21 @@
+"""Without its framework an integration says what to install, and the core does not need any."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("package", "framework", "extra"),
+    [
+        ("langchain_ctxshrink", "langchain_core", "langchain"),
+        ("llama_index_ctxshrink", "llama_index.core", "llama-index"),
+    ],
+)
+def test_names_the_extra(package: str, framework: str, extra: str) -> None:
+    # A None in sys.modules makes an import fail as if the package were not there.
+    code = f"import sys; sys.modules[{framework!r}] = None; import {package}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f'MissingExtraError: {package} needs an optional package: pip install "ctxshrink[{extra}]"' in done.stderr
