@@ -130,6 +130,23 @@ def scorer(
     console().print(f"written to {folder}", markup=False)
 
 
+@train.command()
+@fail_cleanly
+def guardrail(
+    data: Annotated[Path, typer.Option(help="A folder with rag, chat and tools, or some of these, as bench reads it.")],
+    out: Annotated[Path, typer.Option(help="Folder for config.json with the thresholds and the figures behind them.")],
+    limit: Annotated[int, typer.Option(min=1, help="Records per set.")] = 12,
+    keep: Annotated[list[float], typer.Option(help="Kept shares; repeatable.")] = [0.5, 0.25, 0.1],  # noqa: B006
+) -> None:
+    """Fit the guardrail's thresholds to labelled records (their development half)."""
+    from .training.guardrail import examples, fit, save
+
+    found = examples(data, keeps=keep, limit=limit, progress=console(stderr=True).print)
+    modes = sorted({e.mode for e in found})
+    save({mode: fit(found, mode) for mode in modes}, out)
+    console().print(f"written to {out / 'config.json'}", markup=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Input:
     """The input, its shape, and the object that the list was found in (``{"messages": […], …}``), if any."""

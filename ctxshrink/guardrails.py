@@ -12,14 +12,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from .compressors._terms import word_terms, words
 from .errors import ConfigError, ModelError
 from .facts import FactKind, facts
-from .likelihood import Likelihoods, dropped_text
+from .likelihood import Likelihoods, dropped_text, term_set
 from .types import Call, Goal, Scorer, Segment, Trial, Verdict
+
+SHIPPED = Path(__file__).parent / "models" / "guardrail" / "config.json"
+"""The shipped calibrations."""
 
 _FACT_KINDS: frozenset[FactKind] = frozenset({"number", "date", "id", "name", "negation"})
 
@@ -133,22 +135,26 @@ class Calibration:
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, z))))
 
 
-@lru_cache(maxsize=1)
-def shipped_calibrations() -> Mapping[str, Calibration]:
-    """The shipped thresholds, ``query`` (a query is known) and ``blind`` (none is); see ``models/guardrail/CARD.md``.
+@lru_cache(maxsize=8)
+def load_calibrations(file: Path = SHIPPED) -> Mapping[str, Calibration]:
+    """Fitted models by mode: ``query`` (a query is known) and ``blind`` (none is).
+
+    Args:
+        file: A ``config.json`` as ``ctxshrink train guardrail`` writes it; default the shipped one, see its CARD.md.
 
     Raises:
         ModelError: The file is missing or damaged.
     """
-    path = resources.files("ctxshrink") / "models" / "guardrail" / "config.json"
     try:
-        stored = json.loads(path.read_text("utf-8"))
-        return {
-            mode: Calibration(float(c["bias"]), {k: float(w) for k, w in c["weights"].items()}, float(c["threshold"]))
-            for mode, c in stored["calibrations"].items()
-        }
+        stored = json.loads(file.read_text("utf-8"))["calibrations"]
+        return {mode: _calibration(stored[mode]) for mode in ("query", "blind")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"guardrail calibration {path.name} is missing or damaged; reinstall ctxshrink") from error
+        raise ModelError(f"guardrail calibration {file.name} is missing or damaged; reinstall ctxshrink") from error
+
+
+def _calibration(stored: Mapping[str, Any]) -> Calibration:
+    weights = {str(k): float(w) for k, w in stored["weights"].items()}
+    return Calibration(float(stored["bias"]), weights, float(stored["threshold"]))
 
 
 class PerplexityGuardrail:
@@ -169,7 +175,7 @@ class PerplexityGuardrail:
     Args:
         scorer: The language model; default the embedded one, loaded at first use.
         threshold: Reject above this estimated probability of loss, in (0, 1]; default the shipped one.
-        calibrations: Fitted models under ``query`` and ``blind``; default the shipped ones.
+        calibrations: Fitted models under ``query`` and ``blind``, see `load_calibrations`; default the shipped ones.
 
     Raises:
         ConfigError: The threshold is out of range.
@@ -222,7 +228,7 @@ class PerplexityGuardrail:
 
     def check(self, trials: Sequence[Trial], call: Call, /) -> list[Verdict]:
         """One verdict per trial. Raises `ModelError` where the scorer cannot be loaded or gives no numbers."""
-        calibration = (self._calibrations or shipped_calibrations())["query" if call.query else "blind"]
+        calibration = (self._calibrations or load_calibrations())["query" if call.query else "blind"]
         limit = calibration.threshold if self.threshold is None else self.threshold
         changed = [t for t in trials if not _unchanged(t)]
         found = iter(self.features(changed, call) if changed else [])
@@ -264,13 +270,9 @@ def _features(trial: Trial, query: str | None, likelihoods: Likelihoods) -> dict
     return {
         "dropped": round(dropped, 4),
         "anchor": round(anchor, 4),
-        "words": round(_only_before(_words(query), _words(before), _words(after)), 4),
+        "words": round(_only_before(term_set(query), term_set(before), term_set(after)), 4),
         "facts": round(_only_before(facts(query), facts(before), facts(after)), 4),
     }
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(t for w in words(text) for t in word_terms(w))
 
 
 def _only_before(wanted: frozenset[Any], before: frozenset[Any], after: frozenset[Any]) -> float:

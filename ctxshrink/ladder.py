@@ -43,9 +43,18 @@ class _Climb:
     def decide(self, action: Action, reason: str, call: Call, attempt: Attempt | None, candidate: Candidate) -> None:
         segment, before = self.job.segment, call.tokens[self.job.segment.id]
         after = attempt.tokens if attempt else before
-        attempts = tuple(self.attempts)
+        judged = attempt or (self.attempts[-1] if self.attempts else None)
         self.decision = Decision(
-            segment, action, reason, candidate.text, before, after, self.job.keep, attempts, candidate.spans
+            segment,
+            action,
+            reason,
+            candidate.text,
+            before,
+            after,
+            self.job.keep,
+            tuple(self.attempts),
+            candidate.spans,
+            judged.verdict if judged else None,
         )
 
     def keep_original(self, action: Action, reason: str, call: Call) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from .compressors._terms import word_terms, words
 from .text import units
 from .types import Scorer, Trial
 
 WINDOW_CHARS = 1400
 """Characters of context per window: well inside a 1,024-token model in every script of the six languages."""
+
+MAX_WINDOWS = 8
+"""Windows of one text that are scored: those that share most words with the query. Bounds the cost of long texts."""
 
 PROBE_CHARS = 1200
 """Characters of dropped text that the recovery term looks at, taken evenly over all of it."""
@@ -32,12 +36,12 @@ class Likelihoods:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self._pairs: dict[tuple[str, str], tuple[float, int]] = {}
-        self._windows: dict[str, list[str]] = {}
+        self._windows: dict[tuple[str, str], list[str]] = {}
 
     def want_anchor(self, before: str, after: str, query: str) -> None:
         """Ask for what `anchor` needs."""
         for text in (before, after):
-            for window in self._split(text):
+            for window in self._split(text, query):
                 self._pairs.setdefault((window + _ASK, query[-QUERY_CHARS:]), (0.0, 0))
 
     def want_recovery(self, dropped: str, kept: str) -> None:
@@ -69,13 +73,20 @@ class Likelihoods:
         return 1 - given / alone if alone else 1.0
 
     def _best(self, text: str, query: str) -> tuple[float, int]:
-        return min(self._pairs[window + _ASK, query[-QUERY_CHARS:]] for window in self._split(text))
+        return min(self._pairs[window + _ASK, query[-QUERY_CHARS:]] for window in self._split(text, query))
 
-    def _split(self, text: str) -> list[str]:
-        """Windows of whole units, each at most about `WINDOW_CHARS` characters; [""] for an empty text."""
-        if text not in self._windows:
-            self._windows[text] = windows(text)
-        return self._windows[text]
+    def _split(self, text: str, query: str) -> list[str]:
+        """The windows of a text that are scored for a query, in order."""
+        key = text, query
+        if key not in self._windows:
+            found = windows(text)
+            if len(found) > MAX_WINDOWS:
+                asked = term_set(query)
+                shared = [len(asked & term_set(window)) for window in found]
+                best = sorted(range(len(found)), key=lambda i: (-shared[i], i))[:MAX_WINDOWS]
+                found = [found[i] for i in sorted(best)]
+            self._windows[key] = found
+        return self._windows[key]
 
 
 def windows(text: str, size: int = WINDOW_CHARS) -> list[str]:
@@ -96,6 +107,11 @@ def windows(text: str, size: int = WINDOW_CHARS) -> list[str]:
     if end > start >= 0:
         pieces.append(text[start:end])
     return pieces or [""]
+
+
+def term_set(text: str) -> frozenset[str]:
+    """The index terms of a text."""
+    return frozenset(t for w in words(text) for t in word_terms(w))
 
 
 def dropped_text(trial: Trial) -> str:

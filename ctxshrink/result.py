@@ -67,9 +67,15 @@ class ShrinkResult(Generic[T]):
 
     @property
     def risk(self) -> float:
-        """Highest estimated probability, over the segments that came out changed, that needed text was lost."""
-        changed = (d for d in self.decisions if d.action in ("compressed", "emptied", "forced"))
-        return max((d.verdict.score for d in changed if d.verdict is not None), default=0.0)
+        """Highest estimated probability, over the segments that came out changed, that needed text was lost.
+
+        Text that was cut to size by the budget without any check counts as 1. Without a guardrail it is 0: nothing was
+        estimated.
+        """
+        changed = [d for d in self.decisions if d.action in ("compressed", "emptied", "forced", "frozen")]
+        unchecked = 1.0 if any(d.verdict for d in self.decisions) else 0.0
+        scores = [d.verdict.score if d.verdict else unchecked for d in changed if d.verdict or d.action == "forced"]
+        return max(scores, default=0.0)
 
     def with_output(self, output: U) -> ShrinkResult[U]:
         """The same evidence beside another output; seats use it to hand back their own types."""

@@ -96,8 +96,8 @@ class Shrinker:
         e = self._engine
         names = [c.name for c in e.compressors]
         return (
-            f"Shrinker(policy={e.policy!r}, compressors={names}, guardrail={e.guardrail!r}, counter={e.counter.name!r}, "
-            f"mode={e.mode!r}, deadline={e.deadline})"
+            f"Shrinker(policy={e.policy!r}, compressors={names}, guardrail={e.guardrail!r}, "
+            f"counter={e.counter.name!r}, mode={e.mode!r}, deadline={e.deadline})"
         )
 
     @property

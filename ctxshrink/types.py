@@ -288,6 +288,7 @@ class Decision:
         keep: The keep that the policy asked for.
         attempts: Every attempt, in order.
         spans: Ranges of the original that came out verbatim; None where that is not known.
+        verdict: The guardrail's verdict on the text that came out; where the original did, on the last attempt.
     """
 
     segment: Segment
@@ -299,8 +300,4 @@ class Decision:
     keep: float = 1.0
     attempts: tuple[Attempt, ...] = ()
     spans: tuple[Span, ...] | None = None
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The verdict on the text that came out, or on the last attempt where the original did."""
-        return self.attempts[-1].verdict if self.attempts else None
+    verdict: Verdict | None = None

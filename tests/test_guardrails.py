@@ -1,13 +1,12 @@
-import json
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ctxshrink import AllOf, ConfigError, KeepFacts, PerplexityGuardrail
-from ctxshrink.guardrails import Calibration, shipped_calibrations
-from ctxshrink.likelihood import WINDOW_CHARS, Likelihoods, dropped_text, windows
+from ctxshrink import AllOf, ConfigError, KeepFacts, ModelError, PerplexityGuardrail
+from ctxshrink.guardrails import SHIPPED, Calibration, load_calibrations
+from ctxshrink.likelihood import MAX_WINDOWS, WINDOW_CHARS, Likelihoods, dropped_text, windows
 from ctxshrink.testing import FakeScorer, ScriptedGuardrail, call_for, check_guardrail
 from ctxshrink.types import Segment, Trial
 
@@ -107,6 +106,23 @@ def test_the_best_window_counts() -> None:
     assert terms.anchor(text, "The key is under the mat.", "key mat") == 0.0
 
 
+def test_a_long_text_is_scored_by_the_windows_that_share_the_querys_words() -> None:
+    class Counting(FakeScorer):
+        pairs = 0
+
+        def nll(self, pairs: Any, /) -> list[np.ndarray[Any, Any]]:
+            self.pairs += len(pairs)
+            return super().nll(pairs)
+
+    scorer = Counting()
+    filler = " ".join(f"Nothing of note happened on day {i}." for i in range(4000))
+    terms = Likelihoods(scorer)
+    terms.want_anchor(filler + " The key is under the mat. " + filler, "", "key mat")
+    terms.run()
+    assert scorer.pairs == MAX_WINDOWS + 1
+    assert terms.anchor(filler + " The key is under the mat. " + filler, "", "key mat") == 5.0
+
+
 def test_dropped_text_is_the_complement_of_the_spans() -> None:
     segment = Segment("0", "one two three four")
     assert dropped_text(Trial(segment, "two", ((4, 7),))) == "one\nthree four"
@@ -161,9 +177,16 @@ def test_wrong_settings_are_named(arguments: dict[str, Any]) -> None:
 
 
 def test_shipped_thresholds_are_sound_and_documented() -> None:
-    for calibration in shipped_calibrations().values():
+    for calibration in load_calibrations().values():
         assert 0 < calibration.threshold < 1
         assert calibration.weights
-    folder = resources.files("ctxshrink") / "models" / "guardrail"
-    assert "dev" in (folder / "CARD.md").read_text("utf-8")
-    assert json.loads((folder / "config.json").read_text("utf-8"))["calibrations"].keys() == {"query", "blind"}
+    assert load_calibrations().keys() == {"query", "blind"}
+    assert "development half" in (SHIPPED.parent / "CARD.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("damaged", ["", "{}", '{"calibrations": {"query": {}}}', "[]"])
+def test_a_damaged_calibration_is_one_clear_error(damaged: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(damaged)
+    with pytest.raises(ModelError, match="calibration"):
+        load_calibrations(file)

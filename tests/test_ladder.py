@@ -172,3 +172,15 @@ def test_identical_text_is_kept_and_not_judged() -> None:
     [decision] = Ladder([Nothing()], guardrail, "exceed", get_compressor("lead")).run(jobs, made).values()
     assert decision.action == "kept"
     assert not guardrail.seen
+
+
+def test_the_verdict_is_on_the_text_that_came_out() -> None:
+    class Scores:
+        name = "scores"
+
+        def check(self, trials: Sequence[Trial], call: Call, /) -> list[Verdict]:
+            return [Verdict(False, 0.6 if len(t.text.split()) <= 4 else 0.9, "no") for t in trials]
+
+    decisions = run([Words(), Words()], Scores(), "budget")
+    assert {d.verdict.score for d in decisions.values() if d.verdict} == {0.6}
+    assert all(d.tokens_after == 4 for d in decisions.values())

@@ -15,9 +15,10 @@ def _decision(before: str, after: str, **more: Any) -> Decision:
 
 
 def test_figures_are_json_and_hold_no_text() -> None:
-    attempt = Attempt("extractive", 0.5, 2, Verdict(True, 0.123456, "fine"))
+    verdict = Verdict(True, 0.123456, "fine")
+    attempt = Attempt("extractive", 0.5, 2, verdict)
     expected = {"action": "compressed", "reason": "why", "tokens_before": 6, "tokens_after": 2, "score": 0.1235}
-    note = figures(_decision("secret", "se", attempts=(attempt,)))
+    note = figures(_decision("secret", "se", attempts=(attempt,), verdict=verdict))
     assert json.loads(json.dumps(note)) == note == expected
     assert figures(_decision("secret", "se"))["score"] is None
 

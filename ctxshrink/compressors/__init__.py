@@ -40,9 +40,8 @@ def get_compressor(which: str | Compressor) -> Compressor:
         ConfigError: No compressor has this name, its package cannot be imported, or the object is none.
     """
     if not isinstance(which, str):
-        if isinstance(which, Compressor) and not isinstance(which, type):
-            return which
-        raise ConfigError(f"a compressor is a name or an object with `name` and `compress`, not {which!r}")
+        _check(which)
+        return which
     if which in _BUILT_IN:
         module, _, attribute = _BUILT_IN[which].partition(":")
         return cast(Compressor, getattr(import_module(module), attribute)())
@@ -56,6 +55,11 @@ def get_compressor(which: str | Compressor) -> Compressor:
     if not isinstance(made, Compressor):
         raise ConfigError(f"entry point {which!r} ({entry.value}) made {made!r}, which has no `name` and `compress`")
     return made
+
+
+def _check(given: object) -> None:
+    if isinstance(given, type) or not isinstance(given, Compressor):
+        raise ConfigError(f"a compressor is a name or an object with `name` and `compress`, not {given!r}")
 
 
 def _registered() -> dict[str, EntryPoint]:

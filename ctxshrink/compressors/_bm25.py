@@ -34,7 +34,7 @@ def bm25(idx: Index, weights: NDArray[np.float64], k1: float = K1, b: float = B)
     row, term, tf = idx.row[hit], idx.term[hit], idx.tf[hit]
     norm = 1 - b + b * idx.length[row] / max(1.0, float(idx.length.mean()))
     part = weights[term] * idx.idf()[term] * tf * (k1 + 1) / (tf + k1 * norm)
-    return np.bincount(row, weights=part, minlength=idx.size)
+    return np.bincount(row, weights=part, minlength=idx.size).astype(np.float64)
 
 
 def bm25_segments(idx: Index, weights: NDArray[np.float64], k1: float = K1, b: float = B) -> NDArray[np.float64]:
@@ -56,4 +56,4 @@ def bm25_segments(idx: Index, weights: NDArray[np.float64], k1: float = K1, b: f
     length = np.bincount(idx.segment, weights=idx.length, minlength=n) if idx.size else np.zeros(n)
     norm = 1 - b + b * length[doc] / max(1.0, float(length.mean()) if n else 1.0)
     part = weights[term] * idf[term] * tf * (k1 + 1) / (tf + k1 * norm)
-    return np.bincount(doc, weights=part, minlength=n)
+    return np.bincount(doc, weights=part, minlength=n).astype(np.float64)

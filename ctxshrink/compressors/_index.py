@@ -53,7 +53,7 @@ class Index:
     def text(self, unit: int) -> str:
         """The text of a unit."""
         s, e = self.spans[unit]
-        return self.segments[self.segment[unit]].text[s:e]
+        return self.segments[int(self.segment[unit])].text[s:e]
 
     @property
     def size(self) -> int:

@@ -127,9 +127,10 @@ class _Fitted:
         self.spans: dict[int, tuple[Span, ...]] = {}
 
     def fit(self, budget: int) -> None:
-        """Finds the largest selection whose counted size is within the budget; the emptied texts are the last resort."""
+        """Finds the largest selection whose counted size is within the budget; emptied texts are the last resort."""
         estimate = budget
         best = -1
+        found = self.text, self.spans
         for attempt in range(ROUNDS):
             real = self._try(estimate)
             if real <= budget:
@@ -146,7 +147,7 @@ class _Fitted:
                 if estimate <= 0:
                     break
         if best >= 0:
-            self.text, self.spans = found  # pyright: ignore[reportPossiblyUnbound]
+            self.text, self.spans = found
         else:
             self._try(0)
 
@@ -184,9 +185,7 @@ class _Fitted:
             if not wanted:
                 return
 
-    def _render(
-        self, p: int, units: tuple[int, ...], how: Style | None, short: bool
-    ) -> tuple[str, tuple[Span, ...]]:
+    def _render(self, p: int, units: tuple[int, ...], how: Style | None, short: bool) -> tuple[str, tuple[Span, ...]]:
         seg = self._idx.segments[p]
         if len(units) == len(self._units[p]) and units:
             return seg.text, ((0, len(seg.text)),)

@@ -7,13 +7,19 @@ from numpy.typing import NDArray
 
 from ctxshrink.compressors._index import Index
 from ctxshrink.compressors._pooled import PooledCompressor
-from ctxshrink.compressors._salience import salience
 from ctxshrink.compressors._query import query_scores
+from ctxshrink.compressors._salience import salience
 from ctxshrink.types import Call
 
 
 class ExtractiveCompressor(PooledCompressor):
-    """BM25 with its surroundings where there is a query, salience where there is none. See the module's docstring."""
+    """BM25 with its surroundings where there is a query, salience where there is none.
+
+    The signals, their weights and the dev figures behind them are in `_query` and `_salience`.
+
+    Args:
+        markers: As in `PooledCompressor`.
+    """
 
     name = "extractive"
 

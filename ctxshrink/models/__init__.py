@@ -90,7 +90,7 @@ def load_session(folder: Path = SCORER, threads: int = 0) -> Any:
     """
 
     def make() -> Any:
-        import onnxruntime
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
         ort: Any = onnxruntime
         data = read_file(folder, "model.onnx")

@@ -31,13 +31,20 @@ _LOG = re.compile(
     r"|^[\w/.-]{1,200}::\w|^[-=_*#]{8,}|^\s{0,8}E  {1,6}\S|^(?:\$|>>>|bash-\$|%) ?\S|^[d-][rwx-]{9}"
     r"|^(?:Collecting|Requirement already|Downloading|Installing|Successfully|npm |\[\w{1,12}\])"
 )
-_STAMP = re.compile(r"\W{0,3}\d{4}[-/.]\d{2}[-/.]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} {1,2}\d{1,2} \d{2}:\d{2}:\d{2}")
+_STAMP = re.compile(
+    r"\W{0,3}\d{4}[-/.]\d{2}[-/.]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} {1,2}\d{1,2} \d{2}:\d{2}:\d{2}"
+)
 _CODE = re.compile(
-    r"^\s{0,40}(?:def |class |import |from \S{1,80} import |return\b|if .{1,200}:$|for .{1,200}:$|while .{1,100}[:{]$|else\b.{0,20}[:{]$|"
-    r"elif |try\b.{0,3}[:{]$|except\b|finally\b|with .{1,200}:$|@\w|public |private |protected |static |fn |pub |let |const |var |"
-    r"function\b|func |package |use |impl |struct |enum |#include|#define|//|/\*|\*/|\* @|namespace |using |template|async |await |"
+    r"^\s{0,40}(?:def |class |import |from \S{1,80} import |return\b|if .{1,200}:$|for .{1,200}:$|while .{1,100}[:{]$|"
+    r"else\b.{0,20}[:{]$|"
+    r"elif |try\b.{0,3}[:{]$|except\b|finally\b|with .{1,200}:$|@\w|"
+    r"public |private |protected |static |fn |pub |let |const |var |"
+    r"function\b|func |package |use |impl |struct |enum |#include|#define|//|/\*|\*/|\* @|"
+    r"namespace |using |template|async |await |"
     r"export |switch\b|case .{1,80}:$|SELECT |INSERT |CREATE |UPDATE )"
-    r"|[;{}]\s{0,3}$|^\s{0,40}[)}\]]{1,4}[,;)]{0,3}$|^\s{0,40}[\w.\[\]\"'*]{1,80} [-+*/|&]?:?= \S|^\s{0,40}[\w.]{1,80}\(.{0,200}\)[;,:]?$"
+    r"|[;{}]\s{0,3}$|^\s{0,40}[)}\]]{1,4}[,;)]{0,3}$"
+    r"|^\s{0,40}[\w.\[\]\"'*]{1,80} [-+*/|&]?:?= \S"
+    r"|^\s{0,40}[\w.]{1,80}\(.{0,200}\)[;,:]?$"
     r"|^\s{4,40}[\w.\"'*]{1,60}(?:\(|=|: ).{0,200}[,(]$|=>|\)\s->\s"
 )
 _NUMBERED = re.compile(r"^\s{0,8}\d{1,6}(?::|\t|\|| \|)")
@@ -68,7 +75,7 @@ def content_type(text: str) -> ContentType:
         bare = [_NUMBERED.sub("", line[:400]) for line in lines]
         code = sum(1 for line in bare if _CODE.search(line)) / len(lines)
         numbered = sum(1 for a, b in zip(lines, bare, strict=True) if len(b) < len(a[:400])) / len(lines)
-        if code >= 0.4 and code >= log or numbered > 0.6 and code >= 0.2:
+        if (code >= 0.4 and code >= log) or (numbered > 0.6 and code >= 0.2):
             return "code"
         if log >= 0.3:
             return "log"

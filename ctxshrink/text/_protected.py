@@ -43,10 +43,12 @@ _INLINE = re.compile(
             r"(?P<time>(?<![\w:])\d{1,2}(?:[:.]\d{2}){0,2}\ ?(?:[aApP]\.?[mM]\b\.?|Uhr\b|heures\b))",
             # numbers with a currency or a unit
             rf"(?P<money>[$€£¥₹]\ ?{_NUM}(?:\ ?(?:million|billion|trillion|[kKmMbB]n?)\b)?)",
-            rf"(?P<cjknum>(?<!\d){_NUM}[万亿億兆千百]{{0,3}}(?:人民币|日元|美元|欧元|元|円|人|个|個|年|月|日|次|回|歳|岁|公里|千米|米|平方公里|吨|公斤|％|%))",
+            rf"(?P<cjknum>(?<!\d){_NUM}[万亿億兆千百]{{0,3}}(?:人民币|日元|美元|欧元|元|円|人"
+            r"|个|個|年|月|日|次|回|歳|岁|公里|千米|米|平方公里|吨|公斤|％|%))",
             rf"(?P<measure>(?<![\w.]){_NUM}[\ \u00a0\u202f-]?(?:{_UNIT}(?![{_W}])|[€£$¥%]))",
             # numbered references: No. 5, Nr. 7, Fig. 3, § 12
-            r"(?P<ref>(?<!\w)(?:No|Nos|Nr|Fig|Abb|Tab|Eq|Sec|Ch|Vol|Art|Núm|núm|pp?|S|vol|fig|no|n°|Nº|§{1,2})\.?\ ?\d{1,9})",
+            r"(?P<ref>(?<!\w)(?:No|Nos|Nr|Fig|Abb|Tab|Eq|Sec|Ch|Vol|Art|Núm|núm|pp?|S|vol|fig|no|n°|Nº|§{1,2})"
+            r"\.?\ ?\d{1,9})",
             # file paths
             rf"(?P<path>(?<![{_W}/\\.~-])(?:~|\.{{1,2}}|[A-Za-z]:)?(?:[/\\][{_W}.@+%=~-]{{1,255}}){{1,64}}[/\\]?)",
             # words joined without a space: identifiers, ids, versions, ISO dates, times, decimals, relative paths

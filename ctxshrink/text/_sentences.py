@@ -21,36 +21,51 @@ _NEXT = re.compile(r"[\s\"'“‘«‹„‚»(\[{¿¡—–*_`-]{0,12}")
 _WORD_BEFORE = re.compile(r"([^\s\"'“”‘’«»()\[\]{},;:/—–|*_]+)$")
 _NEXT_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # Never the last word of a sentence.
-_TITLES = frozenset(
-    """mr mrs ms mx dr drs prof st sta ste mme mlle mm hr fr frl sr sra srta dra gen col lt capt cmdr sgt rev hon gov sen
-    rep pres messrs dipl ing mag vs cf al ca bzgl bzw vgl evtl ggf inkl exkl sog zzgl bsp abs art abb tab kap anm hrsg
-    aufl bd nr nos no núm num fig figs eq eqs sec ch vol pp pág págs p ex ej env approx ed eds trans ibid viz resp
-    tel fax bzw mio mrd str geb gest verh jr-dr av bd apdo ud uds vd vds""".split()
+_TITLES = _set(
+    """mr mrs ms mx dr drs prof st ste mme mlle mm hr fr frl sr sra srta dra gen col lt capt cmdr sgt rev hon gov sen
+    rep pres messrs dipl ing vs cf al ca bzgl bzw vgl evtl ggf inkl exkl sog zzgl bsp anm hrsg aufl env approx eds
+    trans ibid viz resp tel mio mrd geb gest verh apdo ud uds vd vds"""
+)
+# Not the last word where a number follows.
+_NUMBERED = _set(
+    """nr nos no núm num fig figs eq eqs sec ch vol pp p pág págs abs art abb tab kap bd s n c lit bl bk pt app"""
 )
 # May end a sentence: they do when the next word is a usual first word.
-_MAY_END = frozenset(
-    "inc corp co ltd llc bros jr dept univ est assn mt ft u.s u.k u.n e.u d.c ph.d m.d b.a m.a s.a gmbh u.s.a".split()
+_MAY_END = _set(
+    "inc corp co ltd llc bros jr dept univ est assn mt ft u.s u.k u.n e.u d.c ph.d m.d b.a m.a s.a gmbh u.s.a"
 )
 # End one before any capital that is not an all-capitals word (3 p.m. EST).
-_ENDS = frozenset("etc usw u.s.w a.m p.m uvm usf u.ä o.ä".split())
-_MONTHS = frozenset("jan feb mar apr jun jul aug sep sept oct okt nov dec dez janv févr avr juil déc ene abr ago dic".split())
+_ENDS = _set("etc usw u.s.w a.m p.m uvm usf u.ä o.ä")
+_MONTHS = _set("""jan feb mar apr jun jul aug sep sept oct okt nov dec dez janv févr avr juil déc ene abr ago dic""")
 _MONTH_WORD = re.compile(
     r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jänner|Jahrhundert|Jh)\b"
 )
 # Function words before a German ordinal: am 3. Mai, im 19. Jahrhundert, der 2. Weltkrieg.
-_ORDINAL_BEFORE = frozenset(
-    "am im der die das den dem des vom zum zur bis ab seit beim jeder jeden ihr ihrem seinem seinen einem einer".split()
+_ORDINAL_BEFORE = _set(
+    "am im der die das den dem des vom zum zur bis ab seit beim jeder jeden ihr ihrem seinem seinen einem einer"
 )
-_STARTERS = frozenset(
-    """the this that these those it he she they we you i a an in on at by for from to of as if when while after before
-    since but and or so however there here its his her their our my what why who where how not no yes all some many most
+_STARTERS = _set(
+    """the this that these those it he she they we you i a an in on at by for from to of as if when while after
+    before since but and or so however there here its his her their our my what why who where how not no yes all some
+    many most
     der die das ein eine er sie es wir ich ihr in im am auf mit nach bei doch aber und als wenn dies diese dieser
     le la les un une il elle ils elles on nous vous je ce cette ces cela dans en pour mais et au aux des du
-    el los las una ella ellos nosotros yo esto esta este estos en por para pero y con al se su sus""".split()
+    el los las una ella ellos nosotros yo esto esta este estos en por para pero y con al se su sus"""
 )
-_ABBR_TAIL = re.compile(r"(?:^|[\s(\[„“\"'])(?:z\. ?B|d\. ?h|u\. ?a|u\. ?U|EE|i\. ?d\. ?R|o\. ?g|p\. ?ex|par ex|p\. ?ej|por ej|e\. ?g|i\. ?e)$")
-_HARD_NEXT = re.compile(r"[ \t]{0,40}(?:[-*+•‣◦▪–—·●○][ \t]|\(?\d{1,3}[.)][ \t]|[a-z][.)][ \t]|#{1,6}[ \t]|\||>|```|~~~|<|=====|-----|\[\w{1,20}\])")
+_ABBR_TAIL = re.compile(
+    r"(?:^|[\s(\[„“\"'])(?:z\. ?B|d\. ?h|u\. ?a|u\. ?U|EE|i\. ?d\. ?R|o\. ?g|p\. ?ex|par ex"
+    r"|p\. ?ej|por ej|e\. ?g|i\. ?e)$"
+)
+_HARD_NEXT = re.compile(
+    r"[ \t]{0,40}(?:[-*+•‣◦▪–—·●○][ \t]|\(?\d{1,3}[.)][ \t]|[a-z][.)][ \t]|#{1,6}[ \t]|\||>"
+    r"|```|~~~|<|=====|-----|\[\w{1,20}\])"
+)
 _LIST_NUMBER = re.compile(r"[ \t>#*-]{0,40}\(?(?:\d{1,3}(?:\.\d{1,3}){0,5}|[A-Za-z]|[ivxIVX]{1,6})\.$")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]")
 _ROW = re.compile(r"[ \t]{0,20}\|")
@@ -184,9 +199,11 @@ def _dot_ends(text: str, dot: int, block: int, start: int, rest: str) -> bool:
         return False
     if word.isdigit():
         before = left[: m.start()].split()
-        ordinal = len(word) <= 2 and (bool(_MONTH_WORD.match(rest)) or (bool(before) and before[-1].lower() in _ORDINAL_BEFORE))
+        ordinal = len(word) <= 2 and (
+            bool(_MONTH_WORD.match(rest)) or (bool(before) and before[-1].lower() in _ORDINAL_BEFORE)
+        )
         return not ordinal
-    if rest[0].isdigit() and (low in _MONTHS or low in {"art", "s", "n", "p", "c", "sec", "lit"}):
+    if rest[0].isdigit() and (low in _MONTHS or low in _NUMBERED):
         return False
     if low in _ENDS:
         return not (len(first) > 1 and first.isupper())
@@ -196,7 +213,7 @@ def _dot_ends(text: str, dot: int, block: int, start: int, rest: str) -> bool:
         return starts
     if len(word) == 1 and word.isalpha():
         # An initial (J. Smith) or half of an abbreviation (z. B.), unless a usual first word follows (vitamin C. The).
-        return starts and word != "I" or word == "I" and starts
+        return starts
     if "." in word and re.fullmatch(r"(?:[^\W\d_]\.)+[^\W\d_]", word):
         return starts
     return True

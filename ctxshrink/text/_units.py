@@ -16,8 +16,10 @@ FLAT = 200
 
 _LINE = re.compile(r"[^\r\n]+")
 _TAG_BREAK = re.compile(
-    r"(?=<(?:p|div|li|tr|h[1-6]|table|ul|ol|dl|dt|dd|section|article|nav|header|footer|form|head|body|script|style|main|"
-    r"blockquote|pre|option)\b)|(?<=</p>)|(?<=</li>)|(?<=</tr>)|(?<=</h\d>)|(?<=<br>)|(?<=<br/>)|(?<=<br />)|(?<=</div>)",
+    r"(?=<(?:p|div|li|tr|h[1-6]|table|ul|ol|dl|dt|dd|"
+    r"section|article|nav|header|footer|form|head|body|script|style|main|"
+    r"blockquote|pre|option)\b)|(?<=</p>)|(?<=</li>)|(?<=</tr>)|(?<=</h\d>)|(?<=<br>)|(?<=<br/>)|"
+    r"(?<=<br />)|(?<=</div>)",
     re.I,
 )
 _JSON = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|$)|[{}\[\],]', re.S)
@@ -26,8 +28,10 @@ _SPACE = re.compile(r"\s+")
 
 
 def units(text: str, content_type: ContentType) -> list[Span]:
-    """The units of a text: sentences of prose (list items, headings and table rows apart, fenced code by the line),
-    lines of logs, code, diffs and tables, members and records of JSON, block elements of HTML.
+    """The units of a text.
+
+    They are sentences of prose (list items, headings and table rows apart, fenced code by the line), lines of
+    logs, code, diffs and tables, members and records of JSON, block elements of HTML.
 
     A unit longer than `MAX_UNIT` characters is split at a clause, else at white space, never inside a protected span;
     a run without any boundary stays whole.
@@ -153,20 +157,19 @@ def _json(text: str) -> list[tuple[Span, int]]:
                 # A bracket closes with the member before it unless it stands on its own line.
                 emit(comma, opener)
             flat_start = -1
-        elif mark == ",":
-            if end > pos:
-                if flat_start >= 0:
-                    pending.append((pos, end))
-                    pos = end
-                else:
-                    emit(end, stack[-1] if stack else -1)
+        elif mark == "," and end > pos:
+            if flat_start >= 0:
+                pending.append((pos, end))
+                pos = end
+            else:
+                emit(end, stack[-1] if stack else -1)
     flush(stack[-1] if stack else -1)
     emit(len(text), stack[-1] if stack else -1)
     return _split_closers(text, out)
 
 
 def _split_closers(text: str, items: list[tuple[Span, int]]) -> list[tuple[Span, int]]:
-    """Gives brackets that close on a line of their own a unit of their own: `"a": 1\\n }` is two units."""
+    """Gives brackets that close on a line of their own a unit of their own."""
     out: list[tuple[Span, int]] = []
     for (s, e), parent in items:
         body = text[s:e].rstrip("}],")

@@ -23,7 +23,7 @@ class DataConfig:
         exclude: Parts of names to leave out.
         held_out: Share of each file's documents that is for evaluation only.
         epochs: How often a language's documents stand in the stream; 1 unless named.
-        copy_share: Share of the rows of every batch that are copy sequences, in [0, 1].
+        random_share: Share of the copy sequences that repeat random ids, in [0, 1].
         copy_rows: Copy rows made per length; they are used in turn.
     """
 
@@ -32,7 +32,7 @@ class DataConfig:
     exclude: tuple[str, ...] = ()
     held_out: float = 0.01
     epochs: Mapping[str, int] = field(default_factory=dict[str, int])
-    copy_share: float = 0.125
+    random_share: float = 0.5
     copy_rows: int = 8000
 
 
@@ -72,6 +72,7 @@ class TrainConfig:
     Attributes:
         lengths: Sequence lengths in order of use.
         shares: Share of the budget spent at each length; sums to 1.
+        copy_shares: At each length, share of the rows of every batch that are copy sequences, in [0, 1].
         batch_tokens: Tokens of a step.
         tokens: Budget in tokens; 0 for none.
         seconds: Budget in seconds of training, restarts included; 0 for none. The learning rate falls to 0 over
@@ -85,12 +86,13 @@ class TrainConfig:
         threads: On a CPU, threads that share the rows of a batch; 0 or 1 leaves it to torch's own threads.
         device: ``cpu`` or a CUDA device.
         dtype: ``bfloat16`` (autocast) or ``float32``.
-        compile: Compile the blocks with torch.compile.
+        compile: Compile the blocks with torch.compile; on a CPU that needs a C++ compiler.
         checkpoint_seconds: Time between checkpoints.
     """
 
     lengths: tuple[int, ...] = (512, 1024)
     shares: tuple[float, ...] = (0.85, 0.15)
+    copy_shares: tuple[float, ...] = (0.3, 0.3)
     batch_tokens: int = 8192
     tokens: int = 0
     seconds: float = 0.0
@@ -128,10 +130,14 @@ class ScorerConfig:
         checks = (
             (257 <= self.tokenizer.vocab_size <= 65535, "tokenizer.vocab_size must be in [257, 65535]"),
             (0 <= self.data.held_out < 1, "data.held_out must be in [0, 1)"),
-            (0 <= self.data.copy_share <= 1, "data.copy_share must be in [0, 1]"),
+            (0 <= self.data.random_share <= 1, "data.random_share must be in [0, 1]"),
+            (all(0 <= s <= 1 for s in t.copy_shares), "train.copy_shares must be in [0, 1]"),
             (m.hidden_size % (2 * m.num_attention_heads) == 0, "model.hidden_size must be a multiple of 2 * heads"),
             (m.num_attention_heads % m.num_key_value_heads == 0, "model.num_key_value_heads must divide the heads"),
-            (len(t.lengths) == len(t.shares) > 0, "train.lengths and train.shares must be of equal length"),
+            (
+                len(t.lengths) == len(t.shares) == len(t.copy_shares) > 0,
+                "train.lengths, train.shares and train.copy_shares must be of equal length",
+            ),
             (abs(sum(t.shares) - 1) < 1e-6, "train.shares must sum to 1"),
             (t.tokens > 0 or t.seconds > 0, "train.tokens or train.seconds must be set"),
             (max(t.lengths, default=0) <= m.max_position_embeddings, "train.lengths must fit the model's window"),

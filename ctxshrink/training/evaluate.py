@@ -162,7 +162,9 @@ def int8_cost(config: ScorerConfig, texts: Sequence[str], tokenizer: Any) -> tup
     from ctxshrink.training.llama import Llama
 
     weights = load_weights(Path(config.work) / "checkpoint.pt")
-    ids = [[0, *tokenizer.encode(t, add_special_tokens=False).ids][: config.model.max_position_embeddings] for t in texts]
+    ids = [
+        [0, *tokenizer.encode(t, add_special_tokens=False).ids][: config.model.max_position_embeddings] for t in texts
+    ]
     means: list[float] = []
     for named in (weights, dequantized(weights)):
         model = Llama(config.model, config.tokenizer.vocab_size)

@@ -22,6 +22,7 @@ from ctxshrink.bench.data import load_sets
 from ctxshrink.bench.scoring import Haystack
 from ctxshrink.bench.stats import auroc
 from ctxshrink.bench.tasks import TASKS
+from ctxshrink.errors import ConfigError
 from ctxshrink.guardrails import Calibration, PerplexityGuardrail
 from ctxshrink.shrinker import Shrinker
 from ctxshrink.types import Call, Trial
@@ -146,14 +147,14 @@ def fit(found: Iterable[Example], mode: str, *, false_fallbacks: float = 0.1, ri
         ridge: L2 penalty on the weights of standardised features.
 
     Raises:
-        ValueError: There are no losses, or nothing else.
+        ConfigError: There are no losses, or nothing else.
     """
     used = [e for e in found if e.mode == mode]
     names = FEATURES[mode]
     x = np.array([[e.features[n] for n in names] for e in used], dtype=np.float64).reshape(-1, len(names))
     y = np.array([e.lost for e in used], dtype=np.float64)
     if not 0 < y.sum() < len(y):
-        raise ValueError(f"{mode}: {int(y.sum())} losses in {len(y)} examples; both classes are needed")
+        raise ConfigError(f"data: {int(y.sum())} losses in {len(y)} {mode} examples; both classes are needed")
     sources = np.array([e.source for e in used])
     crossed = np.zeros(len(y))
     for source in sorted(set(sources)):

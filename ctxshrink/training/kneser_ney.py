@@ -1,7 +1,8 @@
 """An n-gram model with interpolated Kneser-Ney smoothing: what a neural scorer has to beat on the same text.
 
-Kneser & Ney 1995, in the interpolated form of Chen & Goodman 1999, section 2.7. One absolute discount per order, ``n1 / (n1 + 2 n2)``; lower orders count in how many different contexts an n-gram was
-seen. All n-grams are held, as sorted arrays: a few dozen bytes per token of text.
+Kneser & Ney 1995, in the interpolated form of Chen & Goodman 1999, section 2.7. One absolute discount per order,
+``n1 / (n1 + 2 n2)``; lower orders count in how many different contexts an n-gram was seen. All n-grams are held, as
+sorted arrays: a few dozen bytes per token of text.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class KneserNey:
                 counts = np.bincount(grams[n - 1][following], minlength=len(keys)).astype(np.float64)
             contexts = keys // vocab_size if n > 1 else np.zeros(len(keys), dtype=np.int64)
             size = len(found[n - 2][0]) if n > 1 else 1
-            totals = np.bincount(contexts, weights=counts, minlength=size)
-            types = np.bincount(contexts, weights=(counts > 0).astype(np.float64), minlength=size)
+            totals = np.bincount(contexts, weights=counts, minlength=size).astype(np.float64)
+            types = np.bincount(contexts, weights=(counts > 0).astype(np.float64), minlength=size).astype(np.float64)
             once, twice = float((counts == 1).sum()), float((counts == 2).sum())
             discount = once / (once + 2 * twice) if once and twice else 0.5
             self._orders.append(_Order(keys, counts, totals, types, discount))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 def orthogonalize(g: Tensor, steps: int = 5) -> Tensor:
     """The nearest semi-orthogonal matrix to ``g``, roughly: quintic Newton-Schulz with Muon's coefficients."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (g / (torch.linalg.vector_norm(g) + 1e-7)).bfloat16()  # its own coefficients are coarser than bfloat16
+    x: Tensor = g / g.square().sum().sqrt().add(1e-7)
+    x = x.bfloat16()  # the coefficients themselves are coarser than that
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.t()

@@ -16,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxshrink.training.bpe import train_bpe
-from ctxshrink.training.config import ScorerConfig
+from ctxshrink.training.config import DataConfig, ScorerConfig
 from ctxshrink.training.copies import make_copy, random_repeat
 from ctxshrink.training.corpus import Document, blocks, find_files, read_documents
 
 BOS_ID = 0
 _BLOCK = 4096
 _BATCH = 512
-_RANDOM = 0.3
-"""Share of the copy sequences that repeat random ids."""
 
 
 def prepare(config: ScorerConfig, work: Path, say: Callable[[str], None]) -> None:
@@ -54,8 +52,8 @@ def prepare(config: ScorerConfig, work: Path, say: Callable[[str], None]) -> Non
     say(f"{len(stream)} training tokens")
     rng = random.Random(config.train.seed)
     texts = [d.text for d in training for _ in range(_epochs(config, d))]
-    for length in config.train.lengths:
-        rows = copy_rows(rng, texts, tokenizer, length, config.data.copy_rows)
+    for length in dict.fromkeys(config.train.lengths):
+        rows = copy_rows(rng, texts, tokenizer, length, config.data)
         np.save(work / f"copies_{length}.npy", rows)
     say("copy rows made")
     np.save(work / "stream.npy", stream)
@@ -80,10 +78,12 @@ def build_stream(config: ScorerConfig, training: Sequence[Document], tokenizer: 
     return np.concatenate(pieces)
 
 
-def copy_rows(rng: random.Random, texts: Sequence[str], tokenizer: Any, length: int, count: int) -> NDArray[np.uint16]:
-    """Rows of length + 1 tokens, each filled with whole copy sequences from its start; shape (count, length + 1)."""
-    rows = np.zeros((count, length + 1), dtype=np.uint16)
-    source = _copy_tokens(rng, texts, tokenizer, length)
+def copy_rows(
+    rng: random.Random, texts: Sequence[str], tokenizer: Any, length: int, data: DataConfig
+) -> NDArray[np.uint16]:
+    """Rows of length + 1 tokens, each filled with copy sequences from its start; shape (rows, length + 1)."""
+    rows = np.zeros((data.copy_rows, length + 1), dtype=np.uint16)
+    source = _copy_tokens(rng, texts, tokenizer, length, data.random_share)
     for row in rows:
         used = 0
         while used < length + 1:
@@ -93,14 +93,16 @@ def copy_rows(rng: random.Random, texts: Sequence[str], tokenizer: Any, length: 
     return rows
 
 
-def _copy_tokens(rng: random.Random, texts: Sequence[str], tokenizer: Any, length: int) -> Iterator[list[int]]:
+def _copy_tokens(
+    rng: random.Random, texts: Sequence[str], tokenizer: Any, length: int, random_share: float
+) -> Iterator[list[int]]:
     while True:
         made = [make_copy(rng, texts, rng.choice((length // 2, length, 2 * length))) for _ in range(_BATCH)]
         contexts = _encode(tokenizer, [c for c, _ in made])
         targets = _encode(tokenizer, [t for _, t in made])
         for context, target in zip(contexts, targets, strict=True):
-            if rng.random() < _RANDOM:
-                yield [BOS_ID, *random_repeat(rng, tokenizer.get_vocab_size(), length // 2)]
+            if rng.random() < random_share:
+                yield [BOS_ID, *random_repeat(rng, tokenizer.get_vocab_size(), length)]
             ids = [BOS_ID, *context, *target]
             if len(ids) <= length + 1:
                 yield ids

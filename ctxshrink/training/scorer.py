@@ -140,9 +140,10 @@ class Batches:
         """Inputs and targets of the next step, int64 (rows, length) each; ``done`` in [0, 1) picks the length."""
         t, state = self._config.train, self._state
         ends = np.cumsum(t.shares)
-        length = t.lengths[min(int(np.searchsorted(ends, done, side="right")), len(ends) - 1)]
+        phase = min(int(np.searchsorted(ends, done, side="right")), len(ends) - 1)
+        length = t.lengths[phase]
         rows = max(1, t.batch_tokens // length)
-        copies = min(rows, round(rows * self._config.data.copy_share))
+        copies = min(rows, round(rows * t.copy_shares[phase]))
         out = np.empty((rows, length + 1), dtype=np.int64)
         for i in range(rows):
             if i < copies:

@@ -9,8 +9,6 @@ import pytest
 from ctxshrink.bench import scoring
 from ctxshrink.bench.scoring import Haystack
 
-PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "public"
-
 
 @pytest.mark.parametrize(
     ("needle", "text", "found"),
@@ -70,15 +68,14 @@ def test_scores_of_a_record() -> None:
 
 
 @pytest.mark.benchmark_data
-@pytest.mark.skipif(not PUBLIC.exists(), reason="the public benchmark data is not part of the project")
-def test_same_numbers_as_the_data_sets_own_reference() -> None:
-    spec = importlib.util.spec_from_file_location("reference_score", PUBLIC / "score.py")
+def test_same_numbers_as_the_data_sets_own_reference(benchmark_data: Path) -> None:
+    spec = importlib.util.spec_from_file_location("reference_score", benchmark_data / "score.py")
     assert spec is not None
     assert spec.loader is not None
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
     compared = 0
-    for file in sorted((PUBLIC / "rag").glob("*.jsonl")):
+    for file in sorted((benchmark_data / "rag").glob("*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines()[:4]:
             record = json.loads(line)
             context = "\n".join(doc["text"] for doc in record["docs"])
@@ -89,7 +86,7 @@ def test_same_numbers_as_the_data_sets_own_reference() -> None:
                 support = scoring.support_recall(record.get("supporting_sentences") or [], text)
                 assert support == reference.support_recall(record, cut)
                 compared += 1
-    for file in sorted((PUBLIC / "chat").glob("*.jsonl")):
+    for file in sorted((benchmark_data / "chat").glob("*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines()[:1]:
             record = json.loads(line)
             contents = [m["content"] for m in record["messages"]]

@@ -83,7 +83,6 @@ def test_observe_mode_changes_no_text() -> None:
     assert any(doc.metadata["ctxshrink"]["tokens_after"] < tokens(doc.page_content) for doc in out)
 
 
-@pytest.mark.usefixtures("embedded_guardrail")
 def test_the_default_guardrail_judges_every_change() -> None:
     out = CtxShrinkCompressor(keep=0.3, drop_empty=False).compress_documents(_documents(), QUESTION)
     notes = [doc.metadata["ctxshrink"] for doc in out]

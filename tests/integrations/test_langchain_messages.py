@@ -183,7 +183,6 @@ def test_growing_conversations_keep_their_ids() -> None:
     assert [s.id for s in longer][: len(ids)] == ids
 
 
-@pytest.mark.usefixtures("embedded_guardrail")
 def test_the_default_guardrail_judges_every_change() -> None:
     result = Shrinker(policy=Adaptive(recent_turns=1)).shrink_messages(_conversation(), QUESTION, keep=0.5)
     judged = [d for d in result.decisions if d.action in ("compressed", "emptied", "fallback")]

@@ -207,7 +207,6 @@ def test_observe_mode_changes_no_text() -> None:
     assert [_text(node) for node in out] == TEXTS
 
 
-@pytest.mark.usefixtures("embedded_guardrail")
 def test_the_default_guardrail_judges_every_change() -> None:
     out = CtxShrinkPostprocessor(keep=0.3, drop_empty=False).postprocess_nodes(_scored(), query_str=QUESTION)
     notes = [node.metadata["ctxshrink"] for node in out]

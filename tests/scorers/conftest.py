@@ -28,7 +28,8 @@ CONFIG = ModelConfig(
 VOCABULARY = 400
 TEXT = (
     "The gate of the north lock opens at six. The keeper writes the level of the water in a blue book, line by line. "
-    "When the wind turns, the lower gate is closed first. Der Schleusenwärter notiert den Pegel. 水位は毎朝記録される。 "
+    "When the wind turns, the lower gate is closed first. Der Schleusenwärter notiert den Pegel. "
+    "水位は毎朝記録される。 "
     '{"gate": "north", "level": 412, "open": true}\n'
 )
 

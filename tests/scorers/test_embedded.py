@@ -40,11 +40,12 @@ def counting(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> Counting:
 
 def test_a_shared_context_is_computed_once(tiny: Tiny, counting: Counting) -> None:
     scorer = EmbeddedScorer(tiny.folder, threads=1)
-    context = TEXT[:300]
-    full = (len(tiny.ids(context)) + 1) // 64
-    assert full >= 1
-    scorer.nll([(context, t) for t in (" a", " b", " c", " d")])
-    assert counting.chunks == full + 4
+    context = "Quartz, jasper and flint: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29."
+    targets = ["xyz", "zyx", "yxz", "zxy"]
+    shared = (len(tiny.ids(context)) + 1) // 64
+    assert shared >= 1
+    scorer.nll([(context, t) for t in targets])
+    assert counting.chunks == shared + len(targets)
 
 
 def test_the_same_pair_twice_costs_once(tiny: Tiny, counting: Counting) -> None:

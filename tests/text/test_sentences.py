@@ -21,6 +21,7 @@ CASES = [
     "In 1979 , the office began a reform . | The board ( of nine ) was dissolved .",
     "He ate fruit, bread, etc. | Then he slept.",
     "The plan was version B. | It worked.",
+    "She said no. | Max likes art. | Paul does not.",
     # German
     "Das gilt z. B. für Nr. 5 am 3. Mai 2024. | Der 2. Weltkrieg endete 1945.",
     "Im 19. Jahrhundert lebte Dr. Vogel, d. h. vor langer Zeit. | Gut so.",
@@ -71,7 +72,7 @@ def test_short_lines_stand_alone() -> None:
 
 
 PIECES = st.lists(
-    st.sampled_from(list("aB1.!?…。」\n\t ,'\"“”()|#-`é中の\x00\ud800\u2028") + ["Dr. ", "z. B. ", "\n\n", "```\n", "- "]),
+    st.sampled_from([*"aB1.!?…。」\n\t ,'\"“”()|#-`é中の\x00\ud800\u2028", "Dr. ", "z. B. ", "\n\n", "```\n", "- "]),
     max_size=60,
 ).map("".join)
 

@@ -89,13 +89,21 @@ def test_protected_blocks() -> None:
 
 
 def test_json_units_do_not_depend_on_layout() -> None:
-    value = {"id": "GV1N64", "user": {"name": "a", "deep": {"x": [1, 2], "y": {"z": 1}}}, "rows": [{"n": 1}, {"n": 2}], "p": None}
+    value = {
+        "id": "GV1N64",
+        "user": {"name": "a", "deep": {"x": [1, 2], "y": {"z": 1}}},
+        "rows": [{"n": 1}, {"n": 2}],
+        "p": None,
+    }
     one_line = json.dumps(value)
     members = [one_line[s:e] for s, e in units(one_line, "json")]
-    assert '"id": "GV1N64",' in members and '"p": null}' in members and '{"n": 1},' in members
+    assert '"id": "GV1N64",' in members
+    assert '"p": null}' in members
+    assert '{"n": 1},' in members
     pretty = json.dumps(value, indent=2)
     lines = [pretty[s:e] for s, e in units(pretty, "json")]
-    assert '"id": "GV1N64",' in lines and '"p": null' in lines
+    assert '"id": "GV1N64",' in lines
+    assert '"p": null' in lines
 
 
 def test_json_parents_name_the_enclosing_member() -> None:
@@ -110,7 +118,8 @@ def test_json_parents_name_the_enclosing_member() -> None:
 def test_markdown_units() -> None:
     text = "# Title\nText here. More text.\n\n- one item\n- two items\n\n```\na = 1\n  b = 2\n```\n| x | y. Z |"
     assert [text[s:e] for s, e in units(text, "prose")] == [
-        "# Title", "Text here.", "More text.", "- one item", "- two items", "```", "a = 1", "  b = 2", "```", "| x | y. Z |",
+        "# Title", "Text here.", "More text.", "- one item", "- two items", "```", "a = 1", "  b = 2", "```",
+        "| x | y. Z |",
     ]  # fmt: skip
 
 
@@ -118,7 +127,8 @@ def test_long_units_split_at_clauses_outside_protected_spans() -> None:
     clause = "the crew checked the valve, the pump and the pipe at site INV-2291 for 3.5 million dollars"
     text = "; ".join([clause] * 40)
     spans = units(text, "prose")
-    assert len(spans) > 3 and all(e - s <= MAX_UNIT for s, e in spans)
+    assert len(spans) > 3
+    assert all(e - s <= MAX_UNIT for s, e in spans)
     cuts = {s for s, _ in spans} | {e for _, e in spans}
     assert not any(s < cut < e for s, e in protected_spans(text) for cut in cuts)
 
@@ -135,7 +145,9 @@ def test_one_endless_run(kind: ContentType, char: str) -> None:
 
 
 PIECES = st.lists(
-    st.sampled_from(list("aB1.?。\n\r ,:'\"\\{}[]()<>|#-`é中\x00\ud800") + ['"k": ', "<p>", "</li>", "```\n", "| a |\n", "x" * 700]),
+    st.sampled_from(
+        [*"aB1.?。\n\r ,:'\"\\{}[]()<>|#-`é中\x00\ud800", '"k": ', "<p>", "</li>", "```\n", "| a |\n", "x" * 700]
+    ),
     max_size=50,
 ).map("".join)
 
