@@ -137,9 +137,9 @@ def _scorer() -> str:
 
 
 def _guardrail() -> str:
-    from .guardrails import shipped_calibrations
+    from .guardrails import load_calibrations
 
-    limits = {name: c.threshold for name, c in shipped_calibrations().items()}
+    limits = {name: c.threshold for name, c in load_calibrations().items()}
     return "thresholds " + ", ".join(f"{name} {limit:.2f}" for name, limit in limits.items())
 
 

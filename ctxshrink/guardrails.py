@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .compressors.extractive import best_dropped
 from .errors import ConfigError, ModelError
 from .facts import FactKind, facts
 from .likelihood import Likelihoods, dropped_text, term_set
@@ -212,9 +213,10 @@ class PerplexityGuardrail:
         """The numbers behind the scores, by name, one dict per trial; all likelihoods in one batch.
 
         Returns:
-            ``dropped``: share of the characters left out; with a query ``anchor`` (A, nats per token) and ``words``,
-            ``facts`` (shares of the query's words and facts that only the dropped text has); without one ``recovery``
-            (R, at most 1).
+            ``dropped``: share of the characters left out; ``best``: highest rank of anything that was left out, as a
+            share of the highest in the call, by the `extractive` compressor's lexical rank; with a query ``anchor`` (A,
+            nats per token) and ``words``, ``facts`` (shares of the query's words and facts that only the dropped text
+            has); without one ``recovery`` (R, at most 1).
         """
         likelihoods = Likelihoods(self.scorer)
         query = call.query
@@ -224,7 +226,8 @@ class PerplexityGuardrail:
             else:
                 likelihoods.want_recovery(dropped_text(trial), trial.text)
         likelihoods.run()
-        return [_features(t, query, likelihoods) for t in trials]
+        best = best_dropped(trials, call)
+        return [{**_features(t, query, likelihoods), "best": b} for t, b in zip(trials, best, strict=True)]
 
     def check(self, trials: Sequence[Trial], call: Call, /) -> list[Verdict]:
         """One verdict per trial. Raises `ModelError` where the scorer cannot be loaded or gives no numbers."""

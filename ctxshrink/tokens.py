@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias, cast
@@ -88,7 +88,11 @@ class EmbeddedCounter(_Counter):
     def _count(self, texts: list[str]) -> list[int]:
         from .models import load_tokenizer
 
-        return _lengths(load_tokenizer(), texts)
+        tokenizer = load_tokenizer()
+        return [
+            sum(_lengths(tokenizer, [piece])[0] for piece in _pieces(text)) if len(text) > _PIECE else n
+            for text, n in zip(texts, _lengths(tokenizer, [t if len(t) <= _PIECE else "" for t in texts]), strict=True)
+        ]
 
 
 class HuggingFaceCounter(_Counter):
@@ -210,6 +214,21 @@ def _by_name(name: str) -> TokenCounter:
     if name and (Path(name).exists() or "/" in name):
         return HuggingFaceCounter(name)
     return TiktokenCounter(name)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text in pieces, because an encoding takes a hundred bytes a character while it exists.
+
+    Cut between a letter and a space where there is one near, which is a boundary of the embedded tokenizer anyway.
+    """
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        if end < len(text):
+            near = (i for i in range(end, end - 1000, -1) if text[i] == " " and text[i - 1].isalpha())
+            end = next(near, end)
+        yield text[start:end]
+        start = end
 
 
 def _lengths(tokenizer: Any, texts: list[str]) -> list[int]:

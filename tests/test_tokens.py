@@ -81,6 +81,12 @@ def test_runs_of_any_kind_are_bounded(unit: str) -> None:
     assert abs(long - 10 * short) <= 0.02 * long + 10
 
 
+def test_a_long_text_counted_in_pieces_has_the_count_of_the_whole() -> None:
+    text = "The gate of lock 12 opens at six; the keeper's book says so, every day.\n" * 6000
+    whole = len(load_tokenizer().encode(text, add_special_tokens=False))
+    assert EmbeddedCounter().count([text, "x"]) == [whole, 1]
+
+
 def test_well_formed() -> None:
     assert well_formed("plain ü 水") == "plain ü 水"
     assert well_formed("\ud83d x \udc00") == "\ufffd x \ufffd"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ctxshrink.compressors._index import Index
+from ctxshrink.compressors._index import Index, index
 from ctxshrink.compressors._pooled import PooledCompressor
 from ctxshrink.compressors._query import query_scores
 from ctxshrink.compressors._salience import salience
-from ctxshrink.types import Call
+from ctxshrink.types import Call, Trial
+
+_RANK = "ctxshrink.compressors.extractive.rank"
 
 
 class ExtractiveCompressor(PooledCompressor):
@@ -25,7 +29,46 @@ class ExtractiveCompressor(PooledCompressor):
 
     def key(self, idx: Index, call: Call) -> NDArray[np.float64]:
         """Query score per unit, or salience without a query."""
-        base = salience(idx, call)
-        if call.query is None or not call.query.strip():
-            return base
-        return query_scores(idx, call.query, base)
+        return lexical_rank(idx, call)
+
+
+def lexical_rank(idx: Index, call: Call) -> NDArray[np.float64]:
+    """Query score per unit, or salience without a query, shape (units,); computed once per call."""
+    found = call.cache.get(_RANK)
+    if found is None:
+        found = salience(idx, call)
+        if call.query is not None and call.query.strip():
+            found = query_scores(idx, call.query, found)
+        call.cache[_RANK] = found
+    return found
+
+
+def best_dropped(trials: Sequence[Trial], call: Call) -> list[float]:
+    """For each trial the highest rank of a unit that was left out, as a share of the highest in the call.
+
+    A guardrail's view of the same ranks: a compression that leaves out what ranks high is a risky one, whoever made it.
+
+    Args:
+        trials: Compressions of segments of the call.
+        call: The call.
+
+    Returns:
+        Shares in [0, 1]; 0 where nothing was left out.
+    """
+    idx = index(call)
+    rank = lexical_rank(idx, call)
+    top = float(rank.max()) if idx.size else 0.0
+    return [_best_dropped(trial, idx, rank) / top if top > 0 else 0.0 for trial in trials]
+
+
+def _best_dropped(trial: Trial, idx: Index, rank: NDArray[np.float64]) -> float:
+    place = idx.position[trial.segment.id]
+    best, spans, at = 0.0, list(trial.spans or ()), 0
+    for unit in range(int(idx.offset[place]), int(idx.offset[place + 1])):
+        start, end = idx.spans[unit]
+        while at < len(spans) and spans[at][1] < end:
+            at += 1
+        kept = spans[at][0] <= start if at < len(spans) else trial.spans is None and idx.text(unit) in trial.text
+        if not kept:
+            best = max(best, float(rank[unit]))
+    return best

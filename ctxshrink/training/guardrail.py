@@ -29,8 +29,8 @@ from ctxshrink.types import Call, Trial
 
 METHODS = ("extractive", "bm25", "lead", "random")
 FEATURES: Mapping[str, tuple[str, ...]] = {
-    "query": ("anchor", "dropped", "words", "facts"),
-    "blind": ("dropped", "recovery"),
+    "query": ("anchor", "best", "dropped", "words", "facts"),
+    "blind": ("best", "dropped", "recovery"),
 }
 
 
@@ -43,12 +43,14 @@ class Example:
         mode: ``query`` or ``blind``.
         features: As `PerplexityGuardrail.features` gives them.
         lost: True when needed text was lost.
+        weight: Compressions that this one stands for: all losses are taken, and a sample of the harmless ones.
     """
 
     source: str
     mode: str
     features: Mapping[str, float]
     lost: bool
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +157,14 @@ def fit(found: Iterable[Example], mode: str, *, false_fallbacks: float = 0.1, ri
     y = np.array([e.lost for e in used], dtype=np.float64)
     if not 0 < y.sum() < len(y):
         raise ConfigError(f"data: {int(y.sum())} losses in {len(y)} {mode} examples; both classes are needed")
+    w = np.array([e.weight for e in used])
     sources = np.array([e.source for e in used])
     crossed = np.zeros(len(y))
     for source in sorted(set(sources)):
         held = sources == source
         if 0 < y[~held].sum() < (~held).sum():
-            crossed[held] = _predict(_logistic(x[~held], y[~held], ridge), x[held])
-    weights = _logistic(x, y, ridge)
+            crossed[held] = _predict(_logistic(x[~held], y[~held], w[~held], ridge), x[held])
+    weights = _logistic(x, y, w, ridge)
     lost = y > 0
     threshold = float(np.quantile(crossed[~lost], 1 - false_fallbacks))
     by_source = {str(s): auroc(list(crossed[sources == s]), list(lost[sources == s])) for s in sorted(set(sources))}
@@ -182,7 +185,9 @@ def fit(found: Iterable[Example], mode: str, *, false_fallbacks: float = 0.1, ri
     )
 
 
-def _logistic(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
+def _logistic(
+    x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64], ridge: float
+) -> NDArray[np.float64]:
     """Ridge logistic regression by Newton's method.
 
     Iteratively reweighted least squares (Hastie, Tibshirani and
@@ -198,8 +203,8 @@ def _logistic(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float) -> N
     w = np.zeros(z.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(z @ w, -30, 30)))
-        gradient = z.T @ (p - y) + penalty @ w
-        hessian = (z * (p * (1 - p))[:, None]).T @ z + penalty
+        gradient = z.T @ (weight * (p - y)) + penalty @ w
+        hessian = (z * (weight * p * (1 - p))[:, None]).T @ z + penalty
         step = np.linalg.solve(hessian, gradient)
         w = w - step
         if float(np.abs(step).max()) < 1e-8:
