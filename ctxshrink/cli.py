@@ -135,7 +135,7 @@ def scorer(
 def guardrail(
     data: Annotated[Path, typer.Option(help="A folder with rag, chat and tools, or some of these, as bench reads it.")],
     out: Annotated[Path, typer.Option(help="Folder for config.json with the thresholds and the figures behind them.")],
-    limit: Annotated[int, typer.Option(min=1, help="Records per set.")] = 12,
+    limit: Annotated[int, typer.Option(min=1, help="Records per set.")] = 5,
     keep: Annotated[list[float], typer.Option(help="Kept shares; repeatable.")] = [0.5, 0.25, 0.1],  # noqa: B006
 ) -> None:
     """Fit the guardrail's thresholds to labelled records (their development half)."""

@@ -18,7 +18,7 @@ from typing import Any
 from .compressors.extractive import best_dropped
 from .errors import ConfigError, ModelError
 from .facts import FactKind, facts
-from .likelihood import Likelihoods, dropped_text, term_set
+from .likelihood import Likelihoods, dropped_text
 from .types import Call, Goal, Scorer, Segment, Trial, Verdict
 
 SHIPPED = Path(__file__).parent / "models" / "guardrail" / "config.json"
@@ -167,10 +167,10 @@ class PerplexityGuardrail:
       perplexities, with the best window of each text where it is longer than one;
     - without one, the recovery term R = 1 - NLL(d | y) / NLL(d) for the dropped text d: how much of it can be told
       from what was kept;
-    - with both, the share dropped and the share of the query's facts and words that only the dropped text has.
+    - with both, the share dropped and the best lexical rank of anything that was dropped.
 
     A logistic model over these, fitted on labelled data ("the answer was lost"), gives the score. Both terms are
-    likelihood ratios under a causal language model, as DESIGN of this project gives them; query likelihood as a measure
+    likelihood ratios under a causal language model; query likelihood as a measure
     of relevance is from Ponte and Croft (SIGIR 1998).
 
     Args:
@@ -215,8 +215,7 @@ class PerplexityGuardrail:
         Returns:
             ``dropped``: share of the characters left out; ``best``: highest rank of anything that was left out, as a
             share of the highest in the call, by the `extractive` compressor's lexical rank; with a query ``anchor`` (A,
-            nats per token) and ``words``, ``facts`` (shares of the query's words and facts that only the dropped text
-            has); without one ``recovery`` (R, at most 1).
+            nats per token), without one ``recovery`` (R, at most 1).
         """
         likelihoods = Likelihoods(self.scorer)
         query = call.query
@@ -270,22 +269,13 @@ def _features(trial: Trial, query: str | None, likelihoods: Likelihoods) -> dict
         recovery = likelihoods.recovery(dropped_text(trial), after)
         return {"dropped": round(dropped, 4), "recovery": round(recovery, 4)}
     anchor = likelihoods.anchor(before, after, query)
-    return {
-        "dropped": round(dropped, 4),
-        "anchor": round(anchor, 4),
-        "words": round(_only_before(term_set(query), term_set(before), term_set(after)), 4),
-        "facts": round(_only_before(facts(query), facts(before), facts(after)), 4),
-    }
-
-
-def _only_before(wanted: frozenset[Any], before: frozenset[Any], after: frozenset[Any]) -> float:
-    return len((wanted & before) - after) / len(wanted) if wanted else 0.0
+    return {"dropped": round(dropped, 4), "anchor": round(anchor, 4)}
 
 
 def _reason(risk: float, limit: float, features: Mapping[str, float]) -> str:
+    told = f"what was dropped ranks up to {features['best']:.0%} of the best in the call"
     if "anchor" in features:
-        ratio = math.exp(min(20.0, features["anchor"]))
-        told = f"the query's perplexity changes by a factor of {ratio:.2f}"
+        told += f", the query's perplexity changes by a factor of {math.exp(min(20.0, features['anchor'])):.2f}"
     else:
-        told = f"{max(0.0, features['recovery']):.0%} of what was dropped can be told from what was kept"
+        told += f", {max(0.0, features['recovery']):.0%} of it can be told from what was kept"
     return f"{told}; risk {risk:.2f} {'<=' if risk <= limit else '>'} {limit:.2f}"

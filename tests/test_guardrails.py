@@ -12,7 +12,7 @@ from ctxshrink.types import Segment, Trial
 
 INVOICE = "The invoice INV-2291 was sent on 2024-05-13. It is about chairs. The weather was fine."
 CALIBRATIONS = {
-    "query": Calibration(-3.0, {"anchor": 2.0, "dropped": 0.5, "words": 2.0, "facts": 2.0}, 0.5),
+    "query": Calibration(-3.0, {"anchor": 2.0, "dropped": 0.5, "best": 2.0}, 0.5),
     "blind": Calibration(-1.0, {"dropped": 4.0, "recovery": -2.0}, 0.5),
 }
 GUARDRAILS: dict[str, Any] = {

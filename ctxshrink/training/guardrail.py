@@ -27,9 +27,9 @@ from ctxshrink.guardrails import Calibration, PerplexityGuardrail
 from ctxshrink.shrinker import Shrinker
 from ctxshrink.types import Call, Trial
 
-METHODS = ("extractive", "bm25", "lead", "random")
+METHODS = ("extractive", "random")
 FEATURES: Mapping[str, tuple[str, ...]] = {
-    "query": ("anchor", "best", "dropped", "words", "facts"),
+    "query": ("anchor", "best", "dropped"),
     "blind": ("best", "dropped", "recovery"),
 }
 

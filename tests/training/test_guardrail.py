@@ -26,8 +26,8 @@ def test_compressions_are_labelled_by_what_the_whole_output_lost(tmp_path: Path)
     assert {e.source for e in found} == {"halls"}
     assert {e.mode for e in found} == {"query"}
     assert {e.lost for e in found} == {True, False}
-    lost = [e.features["words"] for e in found if e.lost]
-    kept = [e.features["words"] for e in found if not e.lost]
+    lost = [e.features["best"] for e in found if e.lost]
+    kept = [e.features["best"] for e in found if not e.lost]
     assert sum(lost) / len(lost) > sum(kept) / len(kept)
 
 
@@ -37,9 +37,7 @@ def made(source: str, n: int, shift: float = 0.0) -> list[Example]:
     for i in range(n):
         lost = i % 2 == 0
         anchor = (1.0 if lost != (i % 10 == 0) else 0.0) + shift + (i % 7) / 70
-        out.append(
-            Example(source, "query", {"anchor": anchor, "best": 0.3, "dropped": 0.5, "words": 0.0, "facts": 0.0}, lost)
-        )
+        out.append(Example(source, "query", {"anchor": anchor, "best": 0.3, "dropped": 0.5}, lost))
     return out
 
 
