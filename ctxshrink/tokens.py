@@ -55,6 +55,13 @@ class _Counter:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process starts with no counts of its own, and a lock cannot travel.
+        return {k: v for k, v in vars(self).items() if k not in ("_known", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _known=OrderedDict(), _lock=Lock())
+
     def count(self, texts: Sequence[str], /) -> list[int]:
         """Tokens of each text, without special tokens."""
         out = [0 if not text else -1 for text in texts]

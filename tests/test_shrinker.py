@@ -2,6 +2,7 @@ import asyncio
 import copy
 import inspect
 import json
+import pickle
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -242,3 +243,11 @@ def test_results_compare_by_what_they_say() -> None:
     result: ShrinkResult[str] = make().shrink_text("One thing. Another thing. A third thing.", keep=0.5)
     assert replace(result, seconds=99.0) == result
     assert FakeScorer().nll([("a b", "a c")])[0].tolist() == [1.0, 6.0]
+
+
+def test_a_shrinker_travels_to_another_process() -> None:
+    copied = pickle.loads(pickle.dumps(Shrinker(guardrail=None)))
+    expected = Shrinker(guardrail=None).shrink_documents(DOCS, query="bridge", keep=0.3)
+    assert copied.shrink_documents(DOCS, query="bridge", keep=0.3) == expected
+    assert repr(copied) == repr(Shrinker(guardrail=None))
+    assert pickle.loads(pickle.dumps(Shrinker())).counter.name == "embedded"
