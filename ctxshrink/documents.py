@@ -56,23 +56,6 @@ def parse_documents(docs: Sequence[Any], pin: Pin = None) -> Parsed:
     return Parsed(tuple(segments), tuple(items), places)
 
 
-def kept_indices(parsed: Parsed, outputs: Mapping[str, str]) -> list[int]:
-    """Indices of the documents that still have text, for callers that leave the emptied ones out.
-
-    Args:
-        parsed: What `parse_documents` returned.
-        outputs: Text by segment id, as for `Parsed.rebuild`.
-
-    Returns:
-        Indices into the input, ascending. Pinned documents are always among them.
-    """
-    return [
-        parsed.index_of(segment.id)
-        for segment in parsed.segments
-        if segment.locked or outputs.get(segment.id, segment.text).strip()
-    ]
-
-
 def _text(index: int, doc: object) -> str:
     if isinstance(doc, str):
         return doc
