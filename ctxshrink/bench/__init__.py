@@ -3,7 +3,10 @@
 Every method runs through the same `Shrinker` machinery with the same counter, the same budget and the same locked
 text; scores need no language model: they ask whether what an answer needs is still there.
 
-* `data`: records and the dev/test split; `tasks`: rag, chat and tools; `methods`: what is compared;
-* `run`: observations; `summary` and `stats`: means, intervals, AUROC; `report`: tables;
-* `speed`: tokens per second at growing lengths; `command`: the command line.
+* `data`: records and the dev/test split; `tasks`: rag, chat and tools; `methods`: what is compared; `baselines`,
+  `encoder`, `optimizer`: methods that only a benchmark needs;
+* `run`: observations; `summary`, `standings` and `stats`: means, losses beside the best baseline, intervals, AUROC;
+  `report`: tables;
+* `speed`: tokens per second at growing lengths; `compare`, `peers`, `passages`, `fresh`: beside other libraries, and
+  what a fresh process needs; `command`: the command line.
 """

@@ -28,10 +28,17 @@ Split = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of --limit's draw and of the bootstrap.")]
 Guard = Annotated[bool, typer.Option("--guardrail/--no-guardrail", help="Run ctxshrink with its guardrail.")]
+Encoder = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of a sentence encoder (all-MiniLM-L6-v2), for minilm, hybrid, chunks, sentence-optimizer."
+    ),
+]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Also write settings, environment and all rows to this file.")
 ]
 ALL = "ctxshrink,bm25,lead,random,truncate"
+UNSEEN = "ctxshrink,lead,idf,random,truncate"
 
 
 @bench.command()
@@ -44,10 +51,11 @@ def rag(
     split: Split = "all",
     seed: Seed = 0,
     guardrail: Guard = True,
+    encoder: Encoder = None,
     json_out: Json = None,
 ) -> None:
     """Which answers survive when retrieved chunks are shrunk to a share of their tokens, the question known."""
-    _quality("rag", data, keep, methods, limit, split, seed, guardrail, json_out)
+    _quality("rag", data, keep, methods, limit, split, seed, guardrail, encoder, json_out)
 
 
 @bench.command()
@@ -55,7 +63,7 @@ def rag(
 def chat(
     data: Data,
     keep: Keep = "0.5,0.25",
-    methods: Methods = ALL,
+    methods: Methods = UNSEEN,
     limit: Limit = None,
     split: Split = "all",
     seed: Seed = 0,
@@ -63,7 +71,7 @@ def chat(
     json_out: Json = None,
 ) -> None:
     """Which facts survive when conversations are shrunk before anybody knows what will be asked."""
-    _quality("chat", data, keep, methods, limit, split, seed, guardrail, json_out)
+    _quality("chat", data, keep, methods, limit, split, seed, guardrail, None, json_out)
 
 
 @bench.command()
@@ -76,10 +84,11 @@ def tools(
     split: Split = "all",
     seed: Seed = 0,
     guardrail: Guard = True,
+    encoder: Encoder = None,
     json_out: Json = None,
 ) -> None:
     """Which needles survive when logs, tables and JSON from tools are shrunk, the question known."""
-    _quality("tools", data, keep, methods, limit, split, seed, guardrail, json_out)
+    _quality("tools", data, keep, methods, limit, split, seed, guardrail, encoder, json_out)
 
 
 @bench.command()
@@ -95,14 +104,29 @@ def speed(
         Literal["chunks", "text", "both"], typer.Option(help="Many chunks with a query, or one long text without.")
     ] = "chunks",
     keep: Annotated[float, typer.Option(help="Share to keep.")] = 0.5,
+    peers: Annotated[
+        bool,
+        typer.Option("--peers", help="Instead: beside other libraries, on 2,000-token contexts. Needs --encoder."),
+    ] = False,
+    encoder: Encoder = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timings of each method with --peers.")] = 7,
     json_out: Json = None,
 ) -> None:
     """How many tokens a second the whole path handles, with and without the guardrail, at growing lengths."""
+    from ctxshrink.policies import check_keep
+
+    keep = check_keep(keep, "--keep")
+    if peers:
+        _peers(encoder, repeats, keep, guardrail, json_out)
+    else:
+        sizes = _split_option("--lengths", lengths, _length)
+        _lengths(sizes, ["chunks", "text"] if shape == "both" else [shape], keep, guardrail, json_out)
+
+
+def _lengths(sizes: list[int], shapes: list[str], keep: float, guardrail: bool, json_out: Path | None) -> None:
     from .report import number, table
     from .speed import measure
 
-    sizes = _split_option("--lengths", lengths, _length)
-    shapes = ["chunks", "text"] if shape == "both" else [shape]
     guards = [False, True] if guardrail else [False]
     timings = list[dict[str, Any]]()
     shown = table("whole path, one call each", ["shape", "guardrail", "tokens", "kept", "seconds", "tokens/s"], left=2)
@@ -121,6 +145,26 @@ def speed(
     _write(json_out, {"lengths": sizes, "keep": keep}, {"timings": timings})
 
 
+def _peers(encoder: Path | None, repeats: int, keep: float, guardrail: bool, json_out: Path | None) -> None:
+    from .compare import TOKENS, compare, steps
+    from .encoder import require_encoder
+    from .report import show_comparison
+
+    folder = require_encoder(encoder, ["--peers"])
+    with progress() as bar:
+        job = bar.add_task("starting", total=steps(repeats))
+        found = compare(
+            folder,
+            tokens=TOKENS,
+            repeats=repeats,
+            keep=keep,
+            guardrail=guardrail,
+            step=lambda what: bar.update(job, advance=1, description=what),
+        )
+    show_comparison(found, _out())
+    _write(json_out, {"tokens": TOKENS, "repeats": repeats, "keep": keep, "guardrail": guardrail}, found.to_dict())
+
+
 def _quality(
     name: str,
     data: Path,
@@ -130,6 +174,7 @@ def _quality(
     split: Literal["all", "dev", "test"],
     seed: int,
     guardrail: bool,
+    encoder: Path | None,
     json_out: Path | None,
 ) -> None:
     from ctxshrink.policies import check_keep
@@ -143,7 +188,8 @@ def _quality(
 
     task = TASKS[name]
     keeps = _split_option("--keep", keep, lambda text: check_keep(float(text), "--keep"))
-    runners = build([m.strip() for m in methods.split(",") if m.strip()], guardrail=guardrail)
+    names = [m.strip() for m in methods.split(",") if m.strip()]
+    runners = build(names, guardrail=guardrail, encoder=encoder, asks=task.asks)
     sets = load_sets(data, task.parse, split=split, limit=limit, seed=seed)
     with progress() as bar:
         total = sum(map(len, sets.values())) * len(runners) * len(keeps)
@@ -161,6 +207,7 @@ def _quality(
         "split": split,
         "seed": seed,
         "guardrail": guardrail,
+        "encoder": None if encoder is None else encoder.name,
         "counter": runners[0].shrinker.counter.name,
     }
     _write(json_out, settings, summary.to_dict())
@@ -169,7 +216,7 @@ def _quality(
 def _out() -> Console:
     """Tables are wide: a pipe or a file gets as many columns as they need."""
     out = console()
-    return out if out.is_terminal else console(width=180)
+    return out if out.is_terminal else console(width=220)
 
 
 def _split_option(option: str, text: str, read: Callable[[str], T]) -> list[T]:

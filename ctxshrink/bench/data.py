@@ -3,7 +3,7 @@
 Three schemas, one per task; further keys are ignored:
 
 * rag: ``id, query, docs: [{text, title?}]`` and at least one of ``answers`` (any of), ``facts`` (all of),
-  ``supporting_sentences``;
+  ``supporting_sentences``; ``multi_hop`` or a ``source`` in `MULTI_HOP` says that all supporting sentences are needed;
 * chat: ``id, messages`` (OpenAI style), ``probes: [{answers, evidence_message_idx, extractive?, in_recent4?}]``, any
   answer will do;
 * tools: ``id, query, content, needles: [{answers}]``.
@@ -27,6 +27,11 @@ from ctxshrink.errors import ConfigError
 Split: TypeAlias = Literal["all", "dev", "test"]
 R = TypeVar("R", bound="Record")
 
+MULTI_HOP = frozenset(("hotpotqa", "musique", "2wikimultihop"))
+"""Sources whose questions need every supporting sentence: the answer alone may stand in a text that does not say why.
+
+All their records count, also those of which only the sentence with the answer is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -39,13 +44,21 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class RagRecord(Record):
-    """A question, the chunks that were retrieved for it, and what of them is needed."""
+    """A question, the chunks that were retrieved for it, and what of them is needed.
+
+    Attributes:
+        answers: Any of these will do.
+        facts: All of these are needed.
+        support: The sentences of the chunks that hold the answer or lead to it.
+        multi_hop: Every sentence of ``support`` is needed, not just one.
+    """
 
     query: str
     docs: tuple[dict[str, str], ...]
     answers: tuple[str, ...]
     facts: tuple[str, ...]
     support: tuple[str, ...]
+    multi_hop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +156,10 @@ def rag_record(row: Row) -> RagRecord:
     answers, facts, support = row.texts("answers"), row.texts("facts"), row.texts("supporting_sentences")
     if not (answers or facts or support):
         raise ConfigError(f'{row.where}: one of "answers", "facts" and "supporting_sentences" is needed to score it')
-    return RagRecord(*_common(row), row.text("query"), docs, answers, facts, support)
+    multi_hop = row.flag("multi_hop")
+    if multi_hop is None:
+        multi_hop = row.text("source", "") in MULTI_HOP
+    return RagRecord(*_common(row), row.text("query"), docs, answers, facts, support, multi_hop)
 
 
 def chat_record(row: Row) -> ChatRecord:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from ctxshrink import PerplexityGuardrail, Shrinker
-from ctxshrink.errors import ConfigError
+from ctxshrink.compressors import get_compressor
+from ctxshrink.errors import ConfigError, MissingExtraError
 from ctxshrink.policies import Adaptive
-from ctxshrink.types import Call, ContentType, Guardrail, Kind, Trial, Verdict
+from ctxshrink.types import Call, Compressor, ContentType, Guardrail, Kind, Trial, Verdict
+
+from .baselines import ChunkCompressor, CosineCompressor, HybridCompressor, IdfCompressor
+from .encoder import SentenceEncoder, require_encoder
 
 _KINDS: tuple[Kind, ...] = ("instruction", "user", "assistant", "tool_call", "tool_result", "document")
 _TYPES: tuple[ContentType, ...] = ("prose", "json", "log", "code", "diff", "table", "html")
@@ -69,39 +75,72 @@ class Runner:
         method: Its name.
         shrinker: What it runs.
         recorder: Its guardrail, if it has one.
+        encoder: The sentence encoder that it shares with others, if it uses one.
     """
 
     method: str
     shrinker: Shrinker
     recorder: Recorder | None = None
+    encoder: SentenceEncoder | None = None
 
 
-def _ctxshrink(guardrail: bool) -> Runner:
-    recorder = Recorder(PerplexityGuardrail()) if guardrail else None
-    return Runner("ctxshrink", Shrinker(guardrail=recorder), recorder)
+def _optimizer(encoder: SentenceEncoder) -> Compressor:
+    try:
+        from .optimizer import SentenceOptimizer
+    except ImportError as error:
+        raise MissingExtraError("the method sentence-optimizer", "bench") from error
+    return SentenceOptimizer(encoder)
 
 
-def _baseline(name: str) -> Callable[[bool], Runner]:
-    def build(guardrail: bool) -> Runner:
-        del guardrail  # Baselines have none: that is part of what is compared.
-        return Runner(name, Shrinker(policy=pooled_policy(), compressors=[name], guardrail=None))
-
-    return build
-
-
-METHODS: Mapping[str, Callable[[bool], Runner]] = MappingProxyType(
-    {"ctxshrink": _ctxshrink, **{name: _baseline(name) for name in ("bm25", "lead", "random", "truncate")}}
+_PLAIN: Mapping[str, Callable[[], Compressor]] = MappingProxyType(
+    {
+        **{name: partial(get_compressor, name) for name in ("bm25", "lead", "random", "truncate")},
+        "idf": IdfCompressor,
+    }
 )
-"""How each method is built, by name. ``ctxshrink`` is the default `Shrinker`; the others are plain compressors."""
+_ENCODED: Mapping[str, Callable[[SentenceEncoder], Compressor]] = MappingProxyType(
+    {
+        "minilm": CosineCompressor,
+        "hybrid": HybridCompressor,
+        "chunks": ChunkCompressor,
+        "sentence-optimizer": _optimizer,
+    }
+)
+METHODS: tuple[str, ...] = ("ctxshrink", *_PLAIN, *_ENCODED)
+"""``ctxshrink`` is the default `Shrinker`; the others are plain compressors without floors, guardrail or retries. The
+last ones rank by a sentence encoder, and by the question: they do not run where the question is unknown."""
 
 
-def build(names: Sequence[str], *, guardrail: bool) -> list[Runner]:
+def build(names: Sequence[str], *, guardrail: bool, encoder: Path | None = None, asks: bool = True) -> list[Runner]:
     """Runners for the named methods, in that order.
 
+    Args:
+        names: From `METHODS`.
+        guardrail: Run ``ctxshrink`` with its guardrail.
+        encoder: Folder of a sentence encoder, for the methods that need one.
+        asks: Whether the question is known, see `Task.asks`.
+
     Raises:
-        ConfigError: A name is not in `METHODS`, or none is given.
+        ConfigError: A name is not in `METHODS` or none is given; a method needs an encoder or a question and there is
+            none.
+        MissingExtraError: A package that a method needs is not installed.
+        ModelError: The encoder cannot be loaded.
     """
-    unknown = [n for n in names if n not in METHODS]
-    if unknown or not names:
+    wanted = list(dict.fromkeys(names))
+    unknown = [n for n in wanted if n not in METHODS]
+    if unknown or not wanted:
         raise ConfigError(f"--methods must name some of {', '.join(METHODS)}; got {', '.join(unknown) or 'nothing'}")
-    return [METHODS[n](guardrail) for n in dict.fromkeys(names)]
+    encoded = [n for n in wanted if n in _ENCODED]
+    if encoded and not asks:
+        raise ConfigError(f"--methods {', '.join(encoded)}: ranks by the question, which is unseen here")
+    vectors = SentenceEncoder(require_encoder(encoder, encoded)) if encoded else None
+    return [_runner(n, guardrail, vectors) for n in wanted]
+
+
+def _runner(name: str, guardrail: bool, encoder: SentenceEncoder | None) -> Runner:
+    if name == "ctxshrink":
+        recorder = Recorder(PerplexityGuardrail()) if guardrail else None
+        return Runner(name, Shrinker(guardrail=recorder), recorder)
+    used = encoder if name in _ENCODED else None
+    compressor = _PLAIN[name]() if used is None else _ENCODED[name](used)
+    return Runner(name, Shrinker(policy=pooled_policy(), compressors=[compressor], guardrail=None), encoder=used)

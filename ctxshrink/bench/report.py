@@ -4,27 +4,61 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .summary import EVIDENCE, GuardrailRow, MethodRow, SetRow, Summary
+from .compare import Comparison
+from .standings import BESIDE, SetStanding, Standing
+from .summary import EVIDENCE, GuardrailRow, SetRow, Summary
 
 SMALL = 60
 """Sets with fewer records are shown with an interval."""
 
-EXTRA = ("support", "older")
+EXTRA = ("answers", "facts", "support", "older")
 """Further scores that are shown, of the first method; the JSON file has them all."""
 
 
 def show(summary: Summary, console: Console) -> None:
     """Print one table of sets per keep, one of methods, and the guardrail's."""
     for keep in dict.fromkeys(row.keep for row in summary.sets):
-        console.print(_sets_table(keep, [row for row in summary.sets if row.keep == keep]))
-    console.print(_methods_table(summary.methods))
+        behind = [row for row in summary.set_standings if row.keep == keep and row.behind]
+        console.print(_sets_table(keep, [row for row in summary.sets if row.keep == keep], behind))
+    console.print(_methods_table(summary))
+    for standing in summary.standings:
+        of_keep = [row for row in summary.set_standings if row.keep == standing.keep]
+        console.print(_standing(standing, of_keep), soft_wrap=True)
     if summary.guardrail:
         console.print(_guardrail_table(summary.guardrail))
+
+
+def show_comparison(found: Comparison, console: Console) -> None:
+    """Print how long everybody takes, then memory and cold start of ctxshrink alone."""
+    made = table(
+        f"contexts of {found.tokens:,.0f} tokens by the encoder's tokenizer, {found.own_tokens:,.0f} by ctxshrink's",
+        ["method", "best s", "median s", "best / ours", "median / ours", "kept", "what was run"],
+        caption=f"ours: {found.timings[0].name}; methods take turns in one process, every timing on text of its own",
+    )
+    made.columns[-1].justify = "left"
+    for t in found.timings:
+        ratios = f"{t.best_ratio:.2f}", f"{t.median_ratio:.2f}"
+        made.add_row(t.name, f"{t.best:.3f}", f"{t.median:.3f}", *ratios, f"{t.kept:.0%}", t.note)
+    console.print(made)
+    for skipped in found.skipped:
+        console.print(f"skipped: {skipped.name}: {skipped.reason}", markup=False, soft_wrap=True)
+    for guardrail, mib in found.peak_mib.items():
+        console.print(f"peak memory of a fresh process, guardrail {guardrail}: {mib:,.0f} MiB")
+    ways = [
+        (label, pick(found.cold_files), pick(found.cold_shrink)) for label, pick in (("best", min), ("median", median))
+    ]
+    for label, files, shrink in ways:
+        console.print(
+            f"cold start, {label} of {len(found.cold_files)}: first call {shrink:.2f} s, "
+            f"onnxruntime and the model files alone {files:.2f} s: {shrink / files:.2f} times",
+            soft_wrap=True,
+        )
 
 
 def table(title: str, columns: Sequence[str], left: int = 1, caption: str | None = None) -> Table:
@@ -46,13 +80,25 @@ def _interval(low: float, high: float) -> str:
     return f"[dim]{number(low, '.2f')}–{number(high, '.2f')}[/dim]"
 
 
-def _sets_table(keep: float, rows: Sequence[SetRow]) -> Table:
+def _sets_table(keep: float, rows: Sequence[SetRow], behind: Sequence[SetStanding]) -> Table:
     methods = list(dict.fromkeys(row.method for row in rows))
     notes = [f"95 % bootstrap interval for sets of fewer than {SMALL} records"] if any(map(_is_small, rows)) else []
     if any(row.scored_by == (EVIDENCE,) for row in rows):
         notes.append("* scored by evidence, not part of the means")
-    extra = [name for name in EXTRA if any(name in row.scores for row in rows)]
-    columns = ["set", "scored by", "n", *methods, *(f"{name} ({methods[0]})" for name in extra)]
+    if behind:
+        notes.append(
+            f"behind: {methods[0]} minus the set's best baseline, or {BESIDE} in other languages, with its 95 % "
+            "interval, records in pairs"
+        )
+    extra = [name for name in EXTRA if any(name in row.scores and row.scored_by != (name,) for row in rows)]
+    columns = [
+        "set",
+        "scored by",
+        "n",
+        *methods,
+        *(["behind"] if behind else []),
+        *(f"{e} ({methods[0]})" for e in extra),
+    ]
     made = table(f"keep {keep:g}", columns, left=2, caption="; ".join(notes) or None)
     for name in dict.fromkeys(row.set_name for row in rows):
         of_set = {row.method: row for row in rows if row.set_name == name}
@@ -60,8 +106,15 @@ def _sets_table(keep: float, rows: Sequence[SetRow]) -> Table:
         best = max((r.score for r in of_set.values() if math.isfinite(r.score)), default=math.nan)
         cells = [name + ("*" if first.scored_by == (EVIDENCE,) else ""), "+".join(first.scored_by), str(first.records)]
         cells += [_score(of_set[m], best) for m in methods]
+        cells += ["\n".join(_behind(row) for row in behind if row.set_name == name)] if behind else []
         made.add_row(*cells, *(number(first.scores.get(e, math.nan)) for e in extra))
     return made
+
+
+def _behind(row: SetStanding) -> str:
+    who = row.baseline if row.english else f"{row.lang}, {row.baseline}"
+    text = f"{_gain((row.difference, *row.interval))} {who}"
+    return f"[bold red]{text}[/bold red]" if row.beyond_noise else text
 
 
 def _is_small(row: SetRow) -> bool:
@@ -75,8 +128,9 @@ def _score(row: SetRow, best: float) -> str:
     return f"{text} {_interval(*row.interval)}" if _is_small(row) else text
 
 
-def _methods_table(rows: Sequence[MethodRow]) -> Table:
-    first = rows[0].method
+def _methods_table(summary: Summary) -> Table:
+    rows, first = summary.methods, summary.methods[0].method
+    best = {(standing.keep, standing.baseline) for standing in summary.standings}
     others = any(math.isfinite(row.other) for row in rows)
     evidence = any(math.isfinite(row.evidence) for row in rows)
     columns = [
@@ -84,16 +138,17 @@ def _methods_table(rows: Sequence[MethodRow]) -> Table:
         "method",
         "English",
         "95 %",
+        "lost",
         f"{first} ahead",
         *(["other", "all", f"{first} ahead"] if others else []),
     ]
     columns += [EVIDENCE] if evidence else []
-    columns += ["kept", "tokens/s", "forced", "over budget", "locked changed"]
+    columns += ["kept", "tokens/s", "s/record", "forced", "failed", "over budget", "locked changed"]
     caption = (
+        f"lost: what {first} loses for each answer that this method loses, English; bold: the best baseline; "
         "ahead: difference of the means and its 95 % interval, records in pairs; kept: share of the unlocked tokens, "
-    )
-    caption += (
-        "counted on the output; tokens/s: input tokens, whole path; forced: segments cut against a verdict or to size"
+        "counted on the output; tokens/s: input tokens, whole path; forced: segments cut against a verdict or to size; "
+        "failed: attempts that raised"
     )
     made = table("means of the sets", columns, left=2, caption=caption)
     for i, row in enumerate(rows):
@@ -102,14 +157,35 @@ def _methods_table(rows: Sequence[MethodRow]) -> Table:
             row.method,
             number(row.english),
             _interval(*row.english_interval),
+            f"[bold]{number(row.lost_ratio, '.2f')}[/bold]"
+            if (row.keep, row.method) in best
+            else number(row.lost_ratio, ".2f"),
             _gain(row.english_gain),
         ]
         cells += [number(row.other), number(row.all_sets), _gain(row.all_gain)] if others else []
         cells += [number(row.evidence)] if evidence else []
-        cells += [f"{row.kept:.1%}", f"{row.tokens_per_second:,.0f}", str(row.actions.get("forced", 0))]
-        cells += [_alarm(row.over_budget), _alarm(row.broken)]
+        cells += [f"{row.kept:.1%}", f"{row.tokens_per_second:,.0f}", f"{row.seconds_per_record:.2f}"]
+        cells += [str(row.actions.get("forced", 0)), _alarm(row.failed), _alarm(row.over_budget), _alarm(row.broken)]
         made.add_row(*cells, end_section=i + 1 == len(rows) or rows[i + 1].keep != row.keep)
     return made
+
+
+def _standing(standing: Standing, sets: Sequence[SetStanding]) -> str:
+    """What the first method loses beside the best baseline, and how many sets are behind."""
+    low, high = standing.interval
+    text = (
+        f"keep {standing.keep:g}, English: loses {1 - standing.ours:.3f}, the best baseline ({standing.baseline}) "
+        f"{1 - standing.theirs:.3f}: lost vs best baseline [bold]{number(standing.ratio, '.2f')}[/bold] "
+        f"({number(low, '.2f')}–{number(high, '.2f')})"
+    )
+    for where, rows in (
+        ("English sets", [s for s in sets if s.english]),
+        ("other languages", [s for s in sets if not s.english]),
+    ):
+        if rows:
+            behind, beyond = sum(s.behind for s in rows), sum(s.beyond_noise for s in rows)
+            text += f"; {where} behind: {behind} of {len(rows)}, {_alarm(beyond)} by more than noise"
+    return text
 
 
 def _gain(gain: tuple[float, float, float]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ctxshrink.errors import ConfigError
+from ctxshrink.result import ShrinkResult
 from ctxshrink.types import Trial, Verdict
 
 from .data import Record
@@ -48,7 +50,10 @@ class Observation:
         free_after: Of the output, those that were not locked, counted again on the output itself.
         over: Tokens over the budget; 0 when it held.
         broken: Locked texts that did not come out byte for byte.
-        seconds: Wall-clock time of the call.
+        seconds: Wall-clock time of the call, with the time that texts which a sentence encoder had already seen took
+            then. Other methods' own caches are theirs: a record's second share may find what its first one computed.
+        failed: Attempts that raised, and ranks that could not be had. The call goes on without them, and is then no
+            longer a measurement of its method.
         actions: Segments by what came out of them.
         accepted: Attempts that the guardrail accepted.
         rejected: Attempts that it rejected.
@@ -71,6 +76,7 @@ class Observation:
     accepted: int = 0
     rejected: int = 0
     judged: Judged | None = None
+    failed: int = 0
 
 
 def run(
@@ -91,9 +97,14 @@ def run(
 
     Returns:
         One observation per record, method and keep; for each method and keep the records are in the same order.
+
+    Raises:
+        ConfigError: A method fails on the simplest text: its packages or files do not work here.
     """
     for runner in runners:  # Models load on first use; that is not what is measured.
-        runner.shrinker.shrink_text(_WARM_UP, "What was replaced in June?", keep=0.5)
+        result = runner.shrinker.shrink_text(_WARM_UP, "What was replaced in June?", keep=0.5)
+        if why := _failures(result):
+            raise ConfigError(f"--methods {runner.method}: {why[0]}")
     return list(_observe(task, sets, runners, keeps, step))
 
 
@@ -104,19 +115,24 @@ def _observe(
     keeps: Sequence[float],
     step: Callable[[str], None],
 ) -> Iterator[Observation]:
+    encoders = {id(r.encoder): r.encoder for r in runners if r.encoder is not None}.values()
     for name, records in sets.items():
-        for runner in runners:
-            for keep in keeps:
-                for record in records:
+        for record in records:  # The innermost loops share what the encoder made of a record.
+            for runner in runners:
+                for keep in keeps:
                     yield _measure(task, name, runner, record, keep)
                     step(f"{name}: {runner.method} at {keep:g}")
+            for encoder in encoders:
+                encoder.forget()
 
 
 def _measure(task: Task[Any], set_name: str, runner: Runner, record: Record, keep: float) -> Observation:
     if runner.recorder is not None:
         runner.recorder.clear()
+    spared = runner.encoder.spared if runner.encoder is not None else 0.0
     shrunk = task.shrink(runner.shrinker, record, keep)
     result = shrunk.result
+    spared = runner.encoder.spared - spared if runner.encoder is not None else 0.0
     free_after = sum(runner.shrinker.counter.count(list(shrunk.bound)))
     verdicts = [a.verdict for d in result.decisions for a in d.attempts if a.verdict is not None and a.error is None]
     accepted = sum(v.ok for v in verdicts)
@@ -132,12 +148,19 @@ def _measure(task: Task[Any], set_name: str, runner: Runner, record: Record, kee
         free_after,
         max(0, free_after - shrunk.budget),
         shrunk.broken,
-        result.seconds,
+        result.seconds + spared,
         Counter(d.action for d in result.decisions),
         accepted,
         len(verdicts) - accepted,
         None if runner.recorder is None else _judged(task, record, shrunk, runner.recorder.first),
+        len(_failures(result)),
     )
+
+
+def _failures(result: ShrinkResult[Any]) -> list[str]:
+    """What plug-ins raised in a call that went on without them."""
+    errors = [a.error for d in result.decisions for a in d.attempts if a.error is not None and " failed: " in a.error]
+    return errors + [w for w in result.warnings if w.startswith("relevance is unknown")]
 
 
 def _judged(

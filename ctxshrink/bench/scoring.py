@@ -15,6 +15,9 @@ from collections.abc import Sequence
 NGRAM = 4
 """Tokens per n-gram of `ngram_recall`: long enough that a hit means the sentence, short enough to survive a cut."""
 
+SURVIVES = 0.7
+"""Share of a sentence's n-grams from which on it counts as kept: room for another split or a lost clause."""
+
 _SPACE = re.compile(r"\s+")
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"(?P<cjk>[{_CJK}]+)|[a-z0-9\u00c0-\u024f]+")
@@ -115,6 +118,11 @@ def fact_recall(facts: Sequence[str], text: Haystack) -> float | None:
 def support_recall(sentences: Sequence[str], text: Haystack) -> float | None:
     """Mean n-gram recall of the supporting sentences; None without sentences."""
     return sum(text.ngram_recall(s) for s in sentences) / len(sentences) if sentences else None
+
+
+def all_support(sentences: Sequence[str], text: Haystack) -> float | None:
+    """1.0 when of every supporting sentence `SURVIVES` of the n-grams are there, else 0.0; None without sentences."""
+    return float(all(text.ngram_recall(s) >= SURVIVES for s in sentences)) if sentences else None
 
 
 def evidence_recall(messages: Sequence[str], text: Haystack) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .run import Observation
+from .standings import Groups, SetStanding, Standing, set_standings, standings
 from .stats import auroc, mean, stratified_interval
 
 EVIDENCE = "evidence"
@@ -55,7 +56,11 @@ class MethodRow:
         english_gain: ``english`` of the first method minus this one's, and the ends of its interval, resampled in
             pairs; NaN for the first method itself.
         all_gain: The same for ``all_sets``.
+        seconds_per_record: Mean wall-clock time of a call.
+        lost_ratio: What the first method loses in the English sets as a share of what this one loses; NaN for the first
+            method itself, and where this one loses nothing.
         evidence: Mean over the sets that are scored by evidence.
+        failed: Attempts that raised; a method with any was not measured there.
     """
 
     method: str
@@ -66,12 +71,15 @@ class MethodRow:
     all_sets: float
     english_gain: tuple[float, float, float]
     all_gain: tuple[float, float, float]
+    lost_ratio: float
     evidence: float
     kept: float
     tokens_per_second: float
+    seconds_per_record: float
     records: int
     over_budget: int
     broken: int
+    failed: int
     actions: dict[str, int]
 
 
@@ -113,6 +121,8 @@ class Summary:
     sets: list[SetRow]
     methods: list[MethodRow]
     guardrail: list[GuardrailRow]
+    standings: list[Standing]
+    set_standings: list[SetStanding]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: NaN becomes None."""
@@ -138,7 +148,17 @@ def summarize(observations: Sequence[Observation], seed: int = 0) -> Summary:
     ]
     judged = [o for o in observations if o.judged is not None]
     per_keep = [_guardrail_row(k, [o for o in judged if o.keep == k]) for k in keeps] if judged else []
-    return Summary(sets, methods, [*per_keep, *([_guardrail_row(None, judged)] if len(per_keep) > 1 else [])])
+    guardrail = [*per_keep, *([_guardrail_row(None, judged)] if len(per_keep) > 1 else [])]
+    of_first = [s for s in sets if s.method == first and s.keep == observations[0].keep]
+    exact = [s.set_name for s in of_first if s.english and s.scored_by != (EVIDENCE,)]
+    english = {s.set_name: s.english for s in of_first}
+    return Summary(
+        sets,
+        methods,
+        guardrail,
+        standings(groups, list(names), list(keeps), exact, seed),
+        set_standings(groups, list(names), list(keeps), english, seed),
+    )
 
 
 def _scores(group: Sequence[Observation], name: str = "score") -> list[float]:
@@ -211,14 +231,22 @@ def _method_row(
         all_sets=mean([s.score for s in exact]),
         english_gain=gain(english),
         all_gain=gain(exact),
+        lost_ratio=math.nan if method == first else _lost_ratio(groups, first, method, keep, english),
         evidence=mean([s.score for s in sets if s.scored_by == (EVIDENCE,)]),
         kept=_share(group),
         tokens_per_second=_speed(group),
+        seconds_per_record=mean([o.seconds for o in group]),
         records=len(group),
         over_budget=sum(o.over > 0 for o in group),
         broken=sum(o.broken for o in group),
+        failed=sum(o.failed for o in group),
         actions=dict(sum((Counter(o.actions) for o in group), Counter[str]())),
     )
+
+
+def _lost_ratio(groups: Groups, first: str, method: str, keep: float, sets: Sequence[SetRow]) -> float:
+    lost, here = (1 - mean([mean(_scores(groups[m, keep, s.set_name])) for s in sets]) for m in (first, method))
+    return lost / here if here > 0 else math.nan
 
 
 def _guardrail_row(keep: float | None, group: Sequence[Observation]) -> GuardrailRow:

@@ -49,9 +49,11 @@ class Task(Protocol, Generic[R]):
 
     Attributes:
         name: As on the command line.
+        asks: True where the question is known when the text is shrunk.
     """
 
     name: ClassVar[str]
+    asks: ClassVar[bool]
 
     def parse(self, row: Row, /) -> R:
         """A record from a line of JSON."""
@@ -74,6 +76,7 @@ class Rag:
     """Chunks and a question; the budget is a share of all chunks' tokens."""
 
     name: ClassVar[str] = "rag"
+    asks: ClassVar[bool] = True
 
     def parse(self, row: Row, /) -> RagRecord:
         """A record of the rag schema."""
@@ -88,8 +91,12 @@ class Rag:
         return Shrunk(result, texts, budget, texts)
 
     def scores(self, record: RagRecord, text: Haystack, /) -> Mapping[str, float]:
-        """``score`` is the answer where the record has one, else its facts, else its supporting sentences."""
+        """``score`` is the answer where the record has one, else its facts, else its supporting sentences.
+
+        For a multi-hop record it is ``all support``: 1 when every one of its supporting sentences survived, else 0.
+        """
         found = {
+            "all support": scoring.all_support(record.support, text) if record.multi_hop else None,
             "answers": scoring.answer_recall(record.answers, text),
             "facts": scoring.fact_recall(record.facts, text),
             "support": scoring.support_recall(record.support, text),
@@ -106,6 +113,7 @@ class Chat:
     """A conversation whose next question is unseen; the budget is a share of what is not locked."""
 
     name: ClassVar[str] = "chat"
+    asks: ClassVar[bool] = False
 
     def parse(self, row: Row, /) -> ChatRecord:
         """A record of the chat schema."""
@@ -156,6 +164,7 @@ class Tools:
     """One tool output and a question about it; the budget is a share of its tokens."""
 
     name: ClassVar[str] = "tools"
+    asks: ClassVar[bool] = True
 
     def parse(self, row: Row, /) -> ToolRecord:
         """A record of the tools schema."""

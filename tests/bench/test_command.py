@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from ctxshrink.bench.encoder import SentenceEncoder
 from ctxshrink.cli import app
 
 FILLER = [
@@ -104,8 +105,40 @@ def test_rag_is_repeatable_but_for_the_clock(tmp_path: Path) -> None:
     for report in reports:
         for row in [*report["sets"], *report["methods"]]:
             del row["tokens_per_second"]
+            row.pop("seconds_per_record", None)
     assert reports[0] == reports[1]
     assert reports[0]["guardrail"] == []
+
+
+def test_rag_with_an_encoder(tmp_path: Path, encoder_folder: Path) -> None:
+    pytest.importorskip("llama_index.core")
+    names = "minilm,hybrid,chunks,sentence-optimizer"
+    more = ["--encoder", str(encoder_folder), "--methods", f"bm25,{names}", "--keep", "0.5,0.2", "--limit", "3"]
+    done, report = bench(tmp_path, "rag", [{**r, "source": "musique"} for r in RAG], *more)
+    assert "lost vs best baseline" in done.stdout
+    assert report["settings"]["encoder"] == encoder_folder.name
+    assert report["sets"][0]["scored_by"] == ["all support"]
+    assert [m["method"] for m in report["methods"][:5]] == ["bm25", *names.split(",")]
+    for row in report["methods"]:
+        assert (row["failed"], row["over_budget"], row["records"]) == (0, 0, 3), row["method"]
+        assert row["kept"] > 0 or row["method"] == "sentence-optimizer", row["method"]
+        assert row["seconds_per_record"] > 0
+    assert [s["keep"] for s in report["standings"]] == [0.5, 0.2]
+    assert {s["set_name"] for s in report["set_standings"]} == {"tiny"}
+
+
+def test_a_method_that_fails_on_the_simplest_text_stops_the_run(
+    tmp_path: Path, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("weights are gone")
+
+    monkeypatch.setattr(SentenceEncoder, "cosine", broken)
+    (tmp_path / "tiny.jsonl").write_text(json.dumps(RAG[0]) + "\n", encoding="utf-8")
+    arguments = ["bench", "rag", "--data", str(tmp_path), "--methods", "minilm", "--encoder", str(encoder_folder)]
+    done = CliRunner().invoke(app, arguments, env={"NO_COLOR": "1"})
+    assert done.exit_code == 2
+    assert "--methods minilm: minilm failed: OSError: weights are gone" in done.stderr
 
 
 def test_chat(tmp_path: Path) -> None:
@@ -113,6 +146,8 @@ def test_chat(tmp_path: Path) -> None:
     assert "locked changed" in done.stdout
     for row in report["methods"]:
         assert (row["broken"], row["over_budget"]) == (0, 0), row["method"]
+    assert [m["method"] for m in report["methods"]] == ["ctxshrink", "lead", "idf", "random", "truncate"]
+    assert report["standings"][0]["baseline"] in ("lead", "idf", "random", "truncate")
     ours = report["sets"][0]
     assert set(ours["scores"]) == {"probes", "older", "evidence"}
     assert ours["scored_by"] == ["probes"]
@@ -138,6 +173,18 @@ def test_speed(tmp_path: Path) -> None:
     assert all(t["kept"] <= 0.51 for t in timings)
 
 
+def test_chat_has_no_question_to_rank_by(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["bench", "chat", "--data", str(tmp_path), "--methods", "idf,hybrid"])
+    assert done.exit_code == 2
+    assert "hybrid: ranks by the question, which is unseen here" in " ".join(done.stderr.split())
+
+
+def test_peers_need_an_encoder() -> None:
+    done = CliRunner().invoke(app, ["bench", "speed", "--peers"])
+    assert done.exit_code == 2
+    assert "--peers: give --encoder the folder" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -145,7 +192,9 @@ def test_speed(tmp_path: Path) -> None:
         (["--keep", "0.5,x"], "--keep must be numbers separated by commas; got '0.5,x'"),
         (["--keep", "2"], "--keep must be a number in (0, 1]"),
         (["--keep", ","], "--keep must hold at least one number"),
-        (["--methods", "magic"], "--methods must name some of ctxshrink, bm25, lead, random, truncate; got magic"),
+        (["--methods", "magic"], "--methods must name some of ctxshrink, bm25, lead, random, truncate, idf, minilm"),
+        (["--methods", "bm25,minilm"], "minilm: give --encoder the folder of a sentence encoder"),
+        (["--methods", "chunks", "--encoder", "none"], "--encoder none: no config.json there"),
         (["--json", "no/such/folder.json", "--methods", "lead"], "cannot be written"),
     ],
 )

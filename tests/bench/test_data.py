@@ -104,3 +104,22 @@ def test_probes_that_are_not_extractive_have_no_answers(tmp_path: Path) -> None:
     assert [p.answers for p in record.probes] == [(), ("7",)]
     assert [p.evidence for p in record.probes] == [(0,), ()]
     assert [p.in_recent4 for p in record.probes] == [None, False]
+
+
+def test_multi_hop_is_told_by_the_source_or_said(tmp_path: Path) -> None:
+    rows = [
+        RAG,
+        RAG | {"source": "musique"},
+        RAG | {"source": "musique", "multi_hop": False},
+        RAG | {"multi_hop": True},
+    ]
+    records = load_sets(write(tmp_path / "own.jsonl", *rows), rag_record)["own"]
+    assert [r.multi_hop for r in records] == [False, True, False, True]
+
+
+@pytest.mark.benchmark_data
+def test_the_multi_hop_sets_are_known_by_their_records(benchmark_data: Path) -> None:
+    sets = load_sets(benchmark_data / "rag", rag_record)
+    shares = {name: sum(r.multi_hop for r in records) / len(records) for name, records in sets.items()}
+    assert {name for name, share in shares.items() if share == 1.0} == {"hotpotqa", "musique", "2wikimultihop"}
+    assert set(shares.values()) == {0.0, 1.0}

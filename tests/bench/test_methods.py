@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import math
 import random
+import sys
+from pathlib import Path
 
 import pytest
 
 from ctxshrink import Shrinker
-from ctxshrink.bench.methods import METHODS, Recorder, build
-from ctxshrink.compressors import get_compressor
+from ctxshrink.bench.methods import METHODS, Recorder, Runner, build
 from ctxshrink.compressors._index import index
 from ctxshrink.compressors._pooled import PooledCompressor
-from ctxshrink.errors import ConfigError
+from ctxshrink.errors import ConfigError, MissingExtraError
 from ctxshrink.result import ShrinkResult
 from ctxshrink.text import units
 from ctxshrink.types import Call, Segment, Trial, Verdict
 
-BASELINES = [name for name in METHODS if name != "ctxshrink"]
+ENCODED = ("minilm", "hybrid", "chunks")
+BASELINES = [name for name in METHODS if name not in ("ctxshrink", "sentence-optimizer")]
 WORDS = [
     "pump",
     "valve",
@@ -54,9 +56,10 @@ def kept(result: ShrinkResult[dict[str, str]]) -> set[tuple[str, int]]:
     return found
 
 
-def alone(name: str, segments: list[Segment], query: str, budget: int, shrinker: Shrinker) -> set[tuple[str, int]]:
+def alone(runner: Runner, segments: list[Segment], query: str, budget: int) -> set[tuple[str, int]]:
     """What the method would pick without a `Shrinker`: its ranking of all units, filled up greedily to the budget."""
-    compressor = get_compressor(name)
+    shrinker = runner.shrinker
+    [compressor] = shrinker._engine.compressors
     assert isinstance(compressor, PooledCompressor)
     tokens = dict(zip((s.id for s in segments), shrinker.counter.count([s.text for s in segments]), strict=True))
     idx = index(Call(tuple(segments), tokens, shrinker.counter, query=query))
@@ -73,8 +76,11 @@ def alone(name: str, segments: list[Segment], query: str, budget: int, shrinker:
 
 @pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize("keep", [0.5, 0.25, 0.1])
-def test_a_baseline_picks_through_the_shrinker_what_it_would_pick_alone(name: str, keep: float) -> None:
-    [runner] = build([name], guardrail=True)
+def test_a_baseline_picks_through_the_shrinker_what_it_would_pick_alone(
+    name: str, keep: float, request: pytest.FixtureRequest
+) -> None:
+    encoder = request.getfixturevalue("encoder_folder") if name in ENCODED else None
+    [runner] = build([name], guardrail=True, encoder=encoder)
     assert runner.recorder is None
     same = total = 0
     for seed in range(12):
@@ -82,7 +88,7 @@ def test_a_baseline_picks_through_the_shrinker_what_it_would_pick_alone(name: st
         query = "Which pump was replaced in Turin?"
         budget = math.floor(keep * sum(runner.shrinker.counter.count([s.text for s in segments])))
         result = runner.shrinker.shrink_segments(segments, query=query, max_tokens=budget)
-        found, expected = kept(result), alone(name, segments, query, budget, runner.shrinker)
+        found, expected = kept(result), alone(runner, segments, query, budget)
         same += len(found & expected)
         total += len(found | expected)
         longest = max(
@@ -110,7 +116,7 @@ def test_all_methods_lock_the_same_messages() -> None:
     messages += [{"role": ("user", "assistant")[i % 2], "content": t} for i, t in enumerate(turns)]
     locked = {
         r.method: [d.segment.id for d in r.shrinker.shrink_messages(messages, keep=0.3).decisions if d.segment.locked]
-        for r in build(list(METHODS), guardrail=False)
+        for r in build([m for m in METHODS if m not in (*ENCODED, "sentence-optimizer")], guardrail=False)
     }
     assert len({tuple(ids) for ids in locked.values()}) == 1
     assert len(locked["ctxshrink"]) == 5
@@ -145,3 +151,24 @@ def test_unknown_methods_are_named() -> None:
     with pytest.raises(ConfigError, match="got nothing"):
         build([], guardrail=False)
     assert [r.method for r in build(["lead", "bm25", "lead"], guardrail=False)] == ["lead", "bm25"]
+
+
+def test_methods_that_need_an_encoder_share_one_and_say_so(encoder_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="hybrid, minilm: give --encoder the folder"):
+        build(["lead", "hybrid", "minilm"], guardrail=False)
+    lead, hybrid, minilm = build(["lead", "hybrid", "minilm"], guardrail=False, encoder=encoder_folder)
+    assert lead.encoder is None
+    assert hybrid.encoder is not None
+    assert hybrid.encoder is minilm.encoder
+    with pytest.raises(ConfigError, match="minilm: ranks by the question, which is unseen here"):
+        build(["idf", "minilm"], guardrail=False, encoder=encoder_folder, asks=False)
+    assert [r.method for r in build(["idf", "bm25"], guardrail=False, asks=False)] == ["idf", "bm25"]
+
+
+def test_sentence_optimizer_without_its_package(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ctxshrink.bench.optimizer", raising=False)
+    for name in [m for m in sys.modules if m.startswith("llama_index.core")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "llama_index.core", None)
+    with pytest.raises(MissingExtraError, match=r"sentence-optimizer.*ctxshrink\[bench\]"):
+        build(["sentence-optimizer"], guardrail=False, encoder=encoder_folder)

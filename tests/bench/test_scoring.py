@@ -67,6 +67,16 @@ def test_scores_of_a_record() -> None:
     assert scoring.support_recall([], text) is None
 
 
+def test_all_support_wants_most_of_every_sentence() -> None:
+    one, other = "the pump in hall seven was replaced in May", "it was paid for by the new owner of the house"
+    text = Haystack(f"As the pump in hall seven was replaced in June, {other}.")
+    # Of the six 4-grams of the first sentence only the one with "May" is gone: 5/6.
+    assert scoring.all_support([one, other], text) == 1.0
+    assert text.ngram_recall("nobody in hall seven was replaced in May") == 0.6
+    assert scoring.all_support([other, "nobody in hall seven was replaced in May"], text) == 0.0
+    assert scoring.all_support([], text) is None
+
+
 @pytest.mark.benchmark_data
 def test_same_numbers_as_the_data_sets_own_reference(benchmark_data: Path) -> None:
     spec = importlib.util.spec_from_file_location("reference_score", benchmark_data / "score.py")

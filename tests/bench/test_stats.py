@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxshrink.bench.stats import auroc, mean, stratified_interval
+from ctxshrink.bench.stats import auroc, lost_ratio, mean, stratified_interval
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]), st.booleans()), max_size=40))
@@ -42,3 +42,19 @@ def test_interval_is_repeatable_and_takes_groups_apart() -> None:
     assert stratified_interval(mixed, 3) == stratified_interval(mixed, 3)
     assert stratified_interval([[], [1.0]], 0) == (1.0, 1.0)
     assert all(math.isnan(x) for x in stratified_interval([], 0))
+
+
+def test_lost_ratio_weighs_sets_equally_and_resamples_in_pairs() -> None:
+    ours, theirs = [[1.0] * 30 + [0.0] * 10, [1.0, 0.5]], [[1.0] * 20 + [0.0] * 20, [0.5, 0.5]]
+    ratio, low, high = lost_ratio(ours, theirs, 1)
+    assert ratio == (1 - (0.75 + 0.75) / 2) / (1 - (0.5 + 0.5) / 2)
+    assert 0 < low < ratio < high < 1.1
+    # The same records are drawn on both sides: with equal scores every resample's ratio is 1.
+    assert lost_ratio(theirs, theirs, 1) == (1.0, 1.0, 1.0)
+
+
+def test_nothing_lost_has_no_ratio() -> None:
+    assert all(math.isnan(x) for x in lost_ratio([[0.5, 0.5]], [[1.0, 1.0]], 0))
+    assert lost_ratio([[1.0, 1.0]], [[0.0, 1.0]], 0)[0] == 0.0
+    # Resamples in which the other method loses nothing are left out.
+    assert lost_ratio([[0.0, 1.0]], [[0.0, 1.0]], 0) == (1.0, 1.0, 1.0)

@@ -100,6 +100,19 @@ def test_guardrail_account() -> None:
     assert (both.segments, both.segments_lost) == (8, 2)
 
 
+def test_lost_is_the_first_methods_share_of_each_others_loss() -> None:
+    values = {"ours": 0.75, "bm25": 0.5, "lead": 0.25, "full": 1.0}
+    ours, bm25, lead, full = summarize([seen("s", m, hit(x)) for m, x in values.items()]).methods
+    assert math.isnan(ours.lost_ratio)
+    assert (bm25.lost_ratio, lead.lost_ratio) == (0.5, pytest.approx(1 / 3))
+    assert math.isnan(full.lost_ratio)
+
+
+def test_failed_attempts_are_counted() -> None:
+    [method] = summarize([seen("s", "ours", hit(1.0), failed=2), seen("s", "ours", hit(1.0))]).methods
+    assert (method.failed, method.seconds_per_record) == (2, 0.5)
+
+
 def test_tables_and_json_hold_every_row() -> None:
     rows = [
         seen(
@@ -111,16 +124,28 @@ def test_tables_and_json_hold_every_row() -> None:
             over=m == "bm25",
         )
         for s in ("alpha", "beta")
-        for m, x in (("ours", 0.75), ("bm25", 0.5))
+        for m, x in (("ours", 0.75 if s == "alpha" else 0.25), ("bm25", 0.5))
         for k in (0.5, 0.25)
     ]
     summary = summarize(rows)
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     show(summary, console)
     text = console.export_text()
-    for word in ("keep 0.5", "keep 0.25", "alpha", "beta", "0.750", "support (ours)", "guardrail", "+0.250"):
+    for word in (
+        "keep 0.5",
+        "keep 0.25",
+        "alpha",
+        "beta",
+        "0.750",
+        "support (ours)",
+        "guardrail",
+        "-0.250",
+        "lost vs best baseline 1.00",
+    ):
         assert word in text, word
     plain = json.loads(json.dumps(summary.to_dict(), allow_nan=False))
     assert len(plain["sets"]) == 8
     assert len(plain["methods"]) == 4
     assert plain["methods"][0]["other"] is None
+    assert [(s["baseline"], s["ratio"]) for s in plain["standings"]] == [("bm25", 1.0)] * 2
+    assert [s["difference"] for s in plain["set_standings"]] == [0.25, -0.25] * 2

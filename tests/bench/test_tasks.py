@@ -111,6 +111,17 @@ def test_rag_scores_by_answers_then_facts_then_support() -> None:
     assert Rag().needed(record((), ("Bo",)), text) == []
 
 
+def test_a_multi_hop_record_is_kept_when_all_its_support_is() -> None:
+    one, other = "Ada met Bo in Turin on Monday.", "Turin is the capital of the region."
+    record = RagRecord("r", "r", "en", "q", ({"text": "t", "title": ""},), ("Monday",), (), (one, other), True)
+    both, half = Haystack(f"{one} {other}"), Haystack(f"{one} Nothing else.")
+    assert Rag().scores(record, both) == {"score": 1.0, "all support": 1.0, "answers": 1.0, "support": 1.0}
+    assert Rag().scores(record, half) == {"score": 0.0, "all support": 0.0, "answers": 1.0, "support": 0.5}
+    assert list(Rag().scores(record, half))[:2] == ["score", "all support"]
+    unsupported = RagRecord("r", "r", "en", "q", ({"text": "t", "title": ""},), ("Monday",), (), (), True)
+    assert Rag().scores(unsupported, half) == {"score": 1.0, "answers": 1.0}
+
+
 def test_rag_budget_is_a_share_of_all_chunks() -> None:
     shrinker = Shrinker(guardrail=None)
     docs = tuple({"text": f"{LONG} {i}", "title": "Orders"} for i in range(3))
@@ -130,3 +141,4 @@ def test_tools_scores_each_needle_by_any_of_its_spellings() -> None:
 
 def test_tasks_are_listed_by_name() -> None:
     assert list(TASKS) == ["rag", "chat", "tools"]
+    assert [task.asks for task in TASKS.values()] == [True, False, True]
