@@ -7,22 +7,20 @@ that matters, the query or what was dropped, can be told from what is left.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from .compressors.extractive import best_dropped
-from .errors import ConfigError, ModelError
+from .calibration import RANGES, SHIPPED, Calibration, load_calibrations
+from .compressors.extractive import best_dropped, lexical_shares
+from .compressors.pruner import relevance_shares
+from .errors import ConfigError
 from .facts import FactKind, facts
 from .likelihood import Likelihoods, dropped_text
 from .types import Call, Goal, Scorer, Segment, Trial, Verdict
 
-SHIPPED = Path(__file__).parent / "models" / "guardrail" / "config.json"
-"""The shipped calibrations."""
+__all__ = ["RANGES", "SHIPPED", "AllOf", "Calibration", "KeepFacts", "PerplexityGuardrail", "load_calibrations"]
 
 _FACT_KINDS: frozenset[FactKind] = frozenset({"number", "date", "id", "name", "negation"})
 
@@ -114,50 +112,6 @@ def _join(verdicts: tuple[Verdict, ...]) -> Verdict:
     return Verdict(all(v.ok for v in verdicts), max(v.score for v in verdicts), told.reason, features)
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """A logistic model over the features of one compression.
-
-    p(needed text was lost) = 1 / (1 + exp(-(bias + Σ weights[f] · feature f))).
-
-    Attributes:
-        bias: Intercept.
-        weights: By feature name.
-        threshold: Rejected above this probability.
-    """
-
-    bias: float
-    weights: Mapping[str, float]
-    threshold: float
-
-    def risk(self, features: Mapping[str, float]) -> float:
-        """Estimated probability in [0, 1] that needed text was lost."""
-        z = self.bias + sum(w * features.get(f, 0.0) for f, w in self.weights.items())
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, z))))
-
-
-@lru_cache(maxsize=8)
-def load_calibrations(file: Path = SHIPPED) -> Mapping[str, Calibration]:
-    """Fitted models by mode: ``query`` (a query is known) and ``blind`` (none is).
-
-    Args:
-        file: A ``config.json`` as ``ctxshrink train guardrail`` writes it; default the shipped one, see its CARD.md.
-
-    Raises:
-        ModelError: The file is missing or damaged.
-    """
-    try:
-        stored = json.loads(file.read_text("utf-8"))["calibrations"]
-        return {mode: _calibration(stored[mode]) for mode in ("query", "blind")}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"guardrail calibration {file.name} is missing or damaged; reinstall ctxshrink") from error
-
-
-def _calibration(stored: Mapping[str, Any]) -> Calibration:
-    weights = {str(k): float(w) for k, w in stored["weights"].items()}
-    return Calibration(float(stored["bias"]), weights, float(stored["threshold"]))
-
-
 class PerplexityGuardrail:
     """Rejects a compression after which the text that matters is harder to tell.
 
@@ -167,9 +121,10 @@ class PerplexityGuardrail:
       perplexities, with the best window of each text where it is longer than one;
     - without one, the recovery term R = 1 - NLL(d | y) / NLL(d) for the dropped text d: how much of it can be told
       from what was kept;
-    - with both, the share dropped and the best lexical rank of anything that was dropped.
+    - with both, the share dropped and the best rank of anything that was dropped, by words and by the pruner.
 
-    A logistic model over these, fitted on labelled data ("the answer was lost"), gives the score. Both terms are
+    A logistic model over these, fitted on labelled data ("the answer was lost"), gives the score. `check` asks the
+    language model only where its answer can change the verdict. Both terms are
     likelihood ratios under a causal language model; query likelihood as a measure
     of relevance is from Ponte and Croft (SIGIR 1998).
 
@@ -214,35 +169,47 @@ class PerplexityGuardrail:
 
         Returns:
             ``dropped``: share of the characters left out; ``best``: highest rank of anything that was left out, as a
-            share of the highest in the call, by the `extractive` compressor's lexical rank; with a query ``anchor`` (A,
-            nats per token), without one ``recovery`` (R, at most 1).
+            share of the highest in the call, by words alone; ``cut``: the same by the pruner; with a query ``anchor``
+            (A, nats per token), without one ``recovery`` (R), both cut to `RANGES`, NaN where the scorer gave no
+            number.
         """
+        return self._with_likelihoods(trials, _cheap(trials, call), call.query)
+
+    def _with_likelihoods(
+        self, trials: Sequence[Trial], cheap: Sequence[Mapping[str, float]], query: str | None
+    ) -> list[dict[str, float]]:
+        if not trials:
+            return []
         likelihoods = Likelihoods(self.scorer)
-        query = call.query
         for trial in trials:
             if query:
                 likelihoods.want_anchor(trial.segment.text, trial.text, query)
             else:
                 likelihoods.want_recovery(dropped_text(trial), trial.text)
         likelihoods.run()
-        best = best_dropped(trials, call)
-        return [{**_features(t, query, likelihoods), "best": b} for t, b in zip(trials, best, strict=True)]
+        return [{**c, **_term(t, query, likelihoods)} for t, c in zip(trials, cheap, strict=True)]
 
     def check(self, trials: Sequence[Trial], call: Call, /) -> list[Verdict]:
-        """One verdict per trial. Raises `ModelError` where the scorer cannot be loaded or gives no numbers."""
+        """One verdict per trial.
+
+        Where the verdict is the same whatever the language model says (its terms are cut to `RANGES`), it is not asked:
+        the score is then the bound nearest to the threshold, and the features lack the term.
+
+        Raises:
+            ModelError: The scorer was needed and cannot be loaded.
+        """
+        return self._check(trials, call, frugal=True)
+
+    def _check(self, trials: Sequence[Trial], call: Call, frugal: bool) -> list[Verdict]:
         calibration = (self._calibrations or load_calibrations())["query" if call.query else "blind"]
         limit = calibration.threshold if self.threshold is None else self.threshold
-        changed = [t for t in trials if not _unchanged(t)]
-        found = iter(self.features(changed, call) if changed else [])
-        verdicts: list[Verdict] = []
-        for trial in trials:
-            if _unchanged(trial):
-                verdicts.append(Verdict(True, 0.0, "only whitespace changed"))
-                continue
-            features = next(found)
-            risk = round(calibration.risk(features), 4)
-            verdicts.append(Verdict(risk <= limit, risk, _reason(risk, limit, features), features))
-        return verdicts
+        changed = [i for i, t in enumerate(trials) if not _unchanged(t)]
+        found = dict(zip(changed, _cheap([trials[i] for i in changed], call), strict=True))
+        verdicts = {i: v for i, f in found.items() if frugal and (v := _decided(calibration, limit, f, call.query))}
+        asked = [i for i in changed if i not in verdicts]
+        full = self._with_likelihoods([trials[i] for i in asked], [found[i] for i in asked], call.query)
+        verdicts |= {i: _verdict(calibration, limit, f) for i, f in zip(asked, full, strict=True)}
+        return [verdicts.get(i, _SAME) for i in range(len(trials))]
 
     def judge(self, original: str, compressed: str, query: str | None = None, anchor: str | None = None) -> Verdict:
         """Judge one compression outside a `Shrinker`.
@@ -257,25 +224,60 @@ class PerplexityGuardrail:
             The verdict; its score is the estimated probability that needed text was lost.
         """
         query = query or anchor
-        [verdict] = self.check([Trial(Segment("0", original), compressed)], _single(original, query, anchor))
+        [verdict] = self._check([Trial(Segment("0", original), compressed)], _single(original, query, anchor), False)
         return verdict
 
 
-def _features(trial: Trial, query: str | None, likelihoods: Likelihoods) -> dict[str, float]:
+_SAME = Verdict(True, 0.0, "only whitespace changed")
+
+
+def _cheap(trials: Sequence[Trial], call: Call) -> list[dict[str, float]]:
+    """The features that need no language model."""
+    if not trials:
+        return []
+    best = best_dropped(trials, call, lexical_shares(call))
+    cut = best_dropped(trials, call, relevance_shares(call)) if call.query else best
+    return [{"dropped": _dropped(t), "best": b, "cut": c} for t, b, c in zip(trials, best, cut, strict=True)]
+
+
+def _dropped(trial: Trial) -> float:
+    size = sum(map(len, trial.segment.text.split()))
+    return round(max(0.0, 1 - sum(map(len, trial.text.split())) / size), 4) if size else 0.0
+
+
+def _term(trial: Trial, query: str | None, likelihoods: Likelihoods) -> dict[str, float]:
     before, after = trial.segment.text, trial.text
-    size = sum(map(len, before.split()))
-    dropped = max(0.0, 1 - sum(map(len, after.split())) / size) if size else 0.0
-    if not query:
-        recovery = likelihoods.recovery(dropped_text(trial), after)
-        return {"dropped": round(dropped, 4), "recovery": round(recovery, 4)}
-    anchor = likelihoods.anchor(before, after, query)
-    return {"dropped": round(dropped, 4), "anchor": round(anchor, 4)}
+    name = "anchor" if query else "recovery"
+    value = likelihoods.anchor(before, after, query) if query else likelihoods.recovery(dropped_text(trial), after)
+    low, high = RANGES[name]
+    return {name: round(min(max(value, low), high), 4) if math.isfinite(value) else math.nan}
 
 
-def _reason(risk: float, limit: float, features: Mapping[str, float]) -> str:
-    told = f"what was dropped ranks up to {features['best']:.0%} of the best in the call"
+def _decided(
+    calibration: Calibration, limit: float, features: Mapping[str, float], query: str | None
+) -> Verdict | None:
+    """The verdict where both ends of the language model's range lead to the same one."""
+    name = "anchor" if query else "recovery"
+    low, high = sorted(round(calibration.risk({**features, name: end}), 4) for end in RANGES[name])
+    if low <= limit < high:
+        return None
+    ok = high <= limit
+    risk = high if ok else low
+    return Verdict(ok, risk, _reason(risk, limit, features, "at most" if ok else "at least"), features)
+
+
+def _verdict(calibration: Calibration, limit: float, features: Mapping[str, float]) -> Verdict:
+    if not all(map(math.isfinite, features.values())):
+        return Verdict(False, 1.0, "the scorer gave a likelihood that is not a number", features)
+    risk = round(calibration.risk(features), 4)
+    return Verdict(risk <= limit, risk, _reason(risk, limit, features), features)
+
+
+def _reason(risk: float, limit: float, features: Mapping[str, float], bound: str = "") -> str:
+    told = f"what was dropped ranks up to {features.get('cut', features['best']):.0%} of the best in the call"
     if "anchor" in features:
-        told += f", the query's perplexity changes by a factor of {math.exp(min(20.0, features['anchor'])):.2f}"
-    else:
+        told += f", the query's perplexity changes by a factor of {math.exp(features['anchor']):.2f}"
+    elif "recovery" in features:
         told += f", {max(0.0, features['recovery']):.0%} of it can be told from what was kept"
-    return f"{told}; risk {risk:.2f} {'<=' if risk <= limit else '>'} {limit:.2f}"
+    about = f"{bound} {risk:.2f}, whatever the language model says," if bound else f"{risk:.2f}"
+    return f"{told}; risk {about} {'<=' if risk <= limit else '>'} {limit:.2f}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .compressors._terms import word_terms, words
@@ -58,13 +60,16 @@ class Likelihoods:
             self._pairs[pair] = (float(np.sum(nats, dtype=np.float64)), len(nats))
 
     def anchor(self, before: str, after: str, query: str) -> float:
-        """A = [NLL(q | after) - NLL(q | before)] / |q| in nats per token, by the best window of each text."""
+        """A = [NLL(q | after) - NLL(q | before)] / |q| in nats per token, by the best window of each text.
+
+        It is no finite number where one of the likelihoods is none.
+        """
         total_before, count = self._best(before, query)
         total_after, _ = self._best(after, query)
         return (total_after - total_before) / count if count else 0.0
 
     def recovery(self, dropped: str, kept: str) -> float:
-        """R = 1 - NLL(d | kept) / NLL(d), at most 1; 1 where nothing was dropped."""
+        """R = 1 - NLL(d | kept) / NLL(d), at most 1; 1 where nothing was dropped; NaN where a likelihood is."""
         probe = _sample(dropped)
         if not probe:
             return 1.0
@@ -73,7 +78,8 @@ class Likelihoods:
         return 1 - given / alone if alone else 1.0
 
     def _best(self, text: str, query: str) -> tuple[float, int]:
-        return min(self._pairs[window + _ASK, query[-QUERY_CHARS:]] for window in self._split(text, query))
+        found = [self._pairs[window + _ASK, query[-QUERY_CHARS:]] for window in self._split(text, query)]
+        return next((f for f in found if not math.isfinite(f[0])), min(found))
 
     def _split(self, text: str, query: str) -> list[str]:
         """The windows of a text that are scored for a query, in order."""

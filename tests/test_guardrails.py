@@ -3,9 +3,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctxshrink import AllOf, ConfigError, KeepFacts, ModelError, PerplexityGuardrail
-from ctxshrink.guardrails import SHIPPED, Calibration, load_calibrations
+from ctxshrink.guardrails import RANGES, SHIPPED, Calibration, load_calibrations
 from ctxshrink.likelihood import MAX_WINDOWS, WINDOW_CHARS, Likelihoods, dropped_text, windows
 from ctxshrink.testing import FakeScorer, ScriptedGuardrail, call_for, check_guardrail
 from ctxshrink.types import Segment, Trial
@@ -190,3 +192,72 @@ def test_a_damaged_calibration_is_one_clear_error(damaged: str, tmp_path: Path) 
     file.write_text(damaged)
     with pytest.raises(ModelError, match="calibration"):
         load_calibrations(file)
+
+
+class Recording(FakeScorer):
+    """Keeps the pairs it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[tuple[str, str]] = []
+
+    def nll(self, pairs: Any, /) -> list[np.ndarray[Any, Any]]:
+        self.pairs += pairs
+        return super().nll(pairs)
+
+
+@pytest.mark.parametrize("query", [None, "When was invoice INV-2291 sent?"])
+@given(
+    bias=st.floats(-6, 6),
+    term=st.floats(-3, 3),
+    best=st.floats(-5, 5),
+    limit=st.floats(0.05, 0.95),
+    cut=st.integers(0, 3),
+)
+def test_not_asking_the_model_changes_no_verdict(
+    query: str | None, bias: float, term: float, best: float, limit: float, cut: int
+) -> None:
+    name = "anchor" if query else "recovery"
+    calibration = Calibration(bias, {name: term, "best": best, "dropped": 1.0}, limit)
+    guardrail = PerplexityGuardrail(FakeScorer(), calibrations={"query": calibration, "blind": calibration})
+    kept = ["It is about chairs.", "The invoice INV-2291 was sent on 2024-05-13.", "", "The weather was fine."][cut]
+    call = call_for([INVOICE], query)
+    trial = Trial(call.segments[0], kept)
+    [quick] = guardrail.check([trial], call)
+    risk = round(calibration.risk(guardrail.features([trial], call)[0]), 4)
+    assert quick.ok == (risk <= limit)
+    assert (quick.score <= limit) == quick.ok
+    if name in quick.features:
+        assert quick.score == risk
+    else:
+        assert (risk <= quick.score) if quick.ok else (risk >= quick.score)
+        assert "whatever the language model says" in quick.reason
+
+
+def test_the_model_is_asked_only_where_it_can_decide() -> None:
+    sure = Calibration(-20.0, {"anchor": 1.0, "best": 0.0, "dropped": 0.0}, 0.5)
+    unsure = Calibration(-1.0, {"anchor": 1.0, "best": 0.0, "dropped": 0.0}, 0.5)
+    call = call_for([INVOICE], "invoice?")
+    trial = Trial(call.segments[0], "The weather was fine.")
+    for calibration, asked in ((sure, 0), (unsure, 2)):
+        scorer = Recording()
+        PerplexityGuardrail(scorer, calibrations={"query": calibration, "blind": calibration}).check([trial], call)
+        assert len(scorer.pairs) == asked
+    scorer = Recording()
+    verdict = PerplexityGuardrail(scorer, calibrations={"query": sure, "blind": sure}).judge(INVOICE, "", "invoice?")
+    assert len(scorer.pairs) == 2
+    assert "anchor" in verdict.features
+
+
+@pytest.mark.parametrize("query", [None, "When was invoice INV-2291 sent?"])
+def test_a_likelihood_that_is_no_number_rejects(query: str | None) -> None:
+    guardrail = PerplexityGuardrail(FakeScorer(known=float("nan"), unknown=float("nan")), calibrations=CALIBRATIONS)
+    verdict = guardrail.judge(INVOICE, "The weather was fine.", query)
+    assert not verdict.ok
+    assert verdict.score == 1.0
+    assert "not a number" in verdict.reason
+
+
+def test_the_models_terms_stay_in_their_ranges() -> None:
+    guardrail = PerplexityGuardrail(FakeScorer(unknown=100.0), calibrations=CALIBRATIONS)
+    assert guardrail.judge(INVOICE, "The weather was fine.", "INV-2291").features["anchor"] == RANGES["anchor"][1]

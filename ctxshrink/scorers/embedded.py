@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxshrink.errors import ConfigError, ModelError
-from ctxshrink.models import SCORER, load_session, load_tokenizer, read_config
+from ctxshrink.models import SCORER, load_session, load_tokenizer, read_config, read_file
+from ctxshrink.scorers._cache import ScoreCache, digest
+from ctxshrink.scorers._mixture import Mixture
+from ctxshrink.scorers._ngrams import FILE, NgramTable
 from ctxshrink.scorers._windows import Window, split_windows, tail
 from ctxshrink.tokens import well_formed
 
@@ -21,7 +27,10 @@ _ROWS = 8
 _GROUP = 8192
 """Tokens whose keys and values are held at once: 8 kB each, 64 MB."""
 _DECIMALS = 3
+_MIXED = 32768
+"""Tokens of windows that are mixed at once; bounds the pairs of places to a few dozen MB."""
 
+_cache = ScoreCache()
 _Key: TypeAlias = "tuple[int, tuple[int, ...]]"
 
 
@@ -57,10 +66,15 @@ class EmbeddedScorer:
     in pieces of half a window, each after as much of the text before it as fits. Context and target are tokenized
     apart. Lone surrogates are read as U+FFFD. Safe to use from several threads.
 
+    Where ``config.json`` has a mixture, the network's probabilities are mixed with an explicit copy distribution over
+    the window and, if there is one, with a table of n-grams (`ctxshrink.training.mixture`).
+
     Args:
         folder: A model folder as `ctxshrink train scorer` writes it; None for the one that is shipped.
         threads: Threads of onnxruntime; 0 for one per physical core. Scorers of one folder and thread count share
             their session.
+        cache: Keep the scores used last in the process, up to 4 MB of them, and look there first. They are kept by a
+            hash of model, context and target, and are the same numbers.
 
     Attributes:
         name: The model's name from its ``config.json``.
@@ -71,9 +85,10 @@ class EmbeddedScorer:
         ConfigError: ``threads`` is negative.
     """
 
-    def __init__(self, folder: str | Path | None = None, *, threads: int = 0) -> None:
+    def __init__(self, folder: str | Path | None = None, *, threads: int = 0, cache: bool = True) -> None:
         if threads < 0:
             raise ConfigError(f"threads must be >= 0, not {threads}")
+        self._cached = cache
         self._folder = SCORER if folder is None else Path(folder)
         self._threads = threads
         config = read_config(self._folder)
@@ -82,6 +97,8 @@ class EmbeddedScorer:
             self.max_context = int(config["window"])
             self._chunk, self._bos = int(config["chunk"]), int(config["bos"])
             self._cache_shape = (int(config["layers"]), 2, int(config["kv_heads"]), int(config["head_size"]))
+            self._stored: Mapping[str, Any] | None = config.get("mixture")
+            self._sums = json.dumps({"sha256": config["sha256"], "mixture": self._stored}, sort_keys=True)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{self._folder / 'config.json'}: not the configuration of a scorer: {error}") from error
 
@@ -94,20 +111,52 @@ class EmbeddedScorer:
         Raises:
             ModelError: The model cannot be loaded or gives no finite numbers.
         """
+        keys = [digest(self._sums, tail(c, self.max_context), t) for c, t in pairs] if self._cached else []
+        found = {k: nats for k in keys if (nats := _cache.get(k)) is not None}
+        if not self._cached:
+            return self._compute(pairs)
+        missing = {k: pair for k, pair in zip(keys, pairs, strict=True) if k not in found}
+        for key, nats in zip(missing, self._compute(list(missing.values())), strict=True):
+            found[key] = nats
+            _cache.put(key, nats)
+        return [found[k].copy() for k in keys]
+
+    def nll_windows(self, windows: Sequence[Window]) -> NDArray[np.float64]:
+        """The network's own nats, without a mixture, of the scored tokens of windows, one window after the other."""
+        placed = [replace(w, pair=i, offset=0) for i, w in enumerate(windows)]
+        out = [np.zeros(w.scored, dtype=np.float32) for w in placed]
+        placed.sort(key=lambda w: w.tokens)  # what shares a beginning lies side by side
+        for group in _groups(placed, _GROUP):
+            self._score(group, out)
+        nats = np.concatenate([np.zeros(0, dtype=np.float32), *out]).astype(np.float64)
+        if not np.isfinite(nats).all():
+            raise ModelError(f"{self._folder / 'model.onnx'}: the model gave a likelihood that is not finite")
+        return nats
+
+    def _compute(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
         ids = self._encode(pairs)
-        out = [np.zeros(len(ids[target]), dtype=np.float32) for _, target in pairs]
         windows = [
             w
             for i, (context, target) in enumerate(pairs)
             for w in split_windows(i, ids[tail(context, self.max_context)], ids[target], self.max_context, self._bos)
         ]
-        windows.sort(key=lambda w: w.tokens)  # what shares a beginning lies side by side
-        for group in _groups(windows):
-            self._score(group, out)
-        for nats in out:
-            if not np.isfinite(nats).all():
-                raise ModelError(f"{self._folder / 'model.onnx'}: the model gave a likelihood that is not finite")
-        return [np.round(nats, _DECIMALS) for nats in out]
+        nats = self.nll_windows(windows)
+        mixture = self._mixture()
+        if mixture is not None and windows:
+            ends = np.cumsum([w.scored for w in windows])
+            parts: list[NDArray[np.float64]] = []
+            first = 0
+            for group in _groups(windows, _MIXED):
+                last = first + len(group)
+                parts.append(mixture.mix(group, nats[ends[first] - windows[first].scored : ends[last - 1]]))
+                first = last
+            nats = np.concatenate(parts)
+        rounded = np.round(nats.astype(np.float32), _DECIMALS)
+        sizes = [len(ids[target]) for _, target in pairs]  # the windows of a pair follow each other
+        return np.split(rounded, np.cumsum(sizes)[:-1]) if pairs else []
+
+    def _mixture(self) -> Mixture | None:
+        return None if self._stored is None else _load_mixture(self._folder, self._sums)
 
     def _encode(self, pairs: Sequence[tuple[str, str]]) -> Mapping[str, list[int]]:
         texts = {t: None for _, t in pairs} | {tail(c, self.max_context): None for c, _ in pairs}
@@ -186,18 +235,29 @@ class EmbeddedScorer:
                 node.cache = present[:, :, row].copy()
 
 
+@lru_cache(maxsize=4)
+def _load_mixture(folder: Path, described: str) -> Mixture:
+    """The mixture of a folder, shared in the process; ``described`` holds its weights and the files' sums."""
+    stored = json.loads(described)
+    try:
+        table = NgramTable.read(read_file(folder, FILE)) if FILE in stored["sha256"] else None
+        return Mixture.read(stored["mixture"], table)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / 'config.json'}: the mixture cannot be read: {error}") from error
+
+
 def _cached(node: _Node) -> NDArray[np.float32]:
     if node.cache is None:  # levels are run in order, so this cannot happen
         raise ModelError("a chunk was read before the one that it follows")
     return node.cache
 
 
-def _groups(windows: Sequence[Window]) -> Iterator[list[Window]]:
-    """Runs of windows whose tokens fit the memory for keys and values."""
+def _groups(windows: Sequence[Window], size: int) -> Iterator[list[Window]]:
+    """Runs of windows of at most ``size`` tokens, one window at least."""
     group: list[Window] = []
     tokens = 0
     for window in windows:
-        if group and tokens + len(window.tokens) > _GROUP:
+        if group and tokens + len(window.tokens) > size:
             yield group
             group, tokens = [], 0
         group.append(window)

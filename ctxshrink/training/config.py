@@ -82,6 +82,8 @@ class TrainConfig:
         adam_lr: Peak learning rate of embeddings and norms (AdamW).
         weight_decay: Decoupled decay of the hidden matrices, times the learning rate.
         clip: Largest norm of the gradient.
+        init: A checkpoint to start from, of a model with the same vocabulary and width and as many layers or fewer;
+            added layers begin without effect. The stream goes on where it stood, the budget starts anew.
         seed: Of the initial weights, the order of the data and the copy sequences.
         threads: On a CPU, threads that share the rows of a batch; 0 or 1 leaves it to torch's own threads.
         device: ``cpu`` or a CUDA device.
@@ -101,12 +103,27 @@ class TrainConfig:
     adam_lr: float = 0.003
     weight_decay: float = 0.01
     clip: float = 1.0
+    init: str = ""
     seed: int = 1
     threads: int = 0
     device: str = "cpu"
     dtype: str = "bfloat16"
     compile: bool = True
     checkpoint_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureConfig:
+    """What the network's probabilities are mixed with; see `ctxshrink.scorers._mixture`.
+
+    Attributes:
+        fit_tokens: Tokens, at most a twentieth of the stream, that are kept from training to fit the weights on; 0 for
+            no mixture.
+        ngrams: Most n-grams of the table, 3 to 4 bytes each; 0 for none.
+    """
+
+    fit_tokens: int = 250_000
+    ngrams: int = 1_500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,7 @@ class ScorerConfig:
     tokenizer: TokenizerConfig = TokenizerConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    mixture: MixtureConfig = MixtureConfig()
 
     def __post_init__(self) -> None:
         m, t = self.model, self.train
@@ -141,6 +159,8 @@ class ScorerConfig:
             (abs(sum(t.shares) - 1) < 1e-6, "train.shares must sum to 1"),
             (t.tokens > 0 or t.seconds > 0, "train.tokens or train.seconds must be set"),
             (max(t.lengths, default=0) <= m.max_position_embeddings, "train.lengths must fit the model's window"),
+            (self.mixture.fit_tokens >= 0, "mixture.fit_tokens must not be negative"),
+            (self.mixture.ngrams >= 0, "mixture.ngrams must not be negative"),
             (t.dtype in ("bfloat16", "float32"), "train.dtype must be bfloat16 or float32"),
         )
         for ok, message in checks:
@@ -152,16 +172,21 @@ def load_config(path: str | Path) -> ScorerConfig:
     """Reads a recipe.
 
     Args:
-        path: A TOML file with the tables ``data``, ``tokenizer``, ``model`` and ``train``.
+        path: A TOML file with the tables ``data``, ``tokenizer``, ``model``, ``train`` and ``mixture``.
 
     Raises:
         ConfigError: The file is missing, is not TOML, or has an unknown key or a value of the wrong type.
     """
+    return read_recipe(path, ScorerConfig)
+
+
+def read_recipe(path: str | Path, cls: type[_T]) -> _T:
+    """A recipe of dataclasses within dataclasses from a TOML file; errors as in `load_config`."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-    return _build(ScorerConfig, table, "")
+    return _build(cls, table, "")
 
 
 def _build(cls: type[_T], table: Mapping[str, Any], prefix: str) -> _T:

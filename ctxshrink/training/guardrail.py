@@ -27,9 +27,9 @@ from ctxshrink.guardrails import Calibration, PerplexityGuardrail
 from ctxshrink.shrinker import Shrinker
 from ctxshrink.types import Call, Trial
 
-METHODS = ("extractive", "random")
+METHODS = ("pruner", "random")
 FEATURES: Mapping[str, tuple[str, ...]] = {
-    "query": ("anchor", "best", "dropped"),
+    "query": ("anchor", "best", "cut", "dropped"),
     "blind": ("best", "dropped", "recovery"),
 }
 

@@ -150,6 +150,35 @@ class Llama(nn.Module):
             return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
 
 
+def grow(weights: dict[str, Tensor], layers: int) -> tuple[dict[str, Tensor], bool]:
+    """Weights of a deeper model that computes the same: added layers are copies whose outputs are 0.
+
+    Args:
+        weights: By name.
+        layers: Of the deeper model; each of the given ones is followed by about equally many copies.
+
+    Returns:
+        The weights, and whether there was nothing to add.
+
+    Raises:
+        ValueError: The given model is deeper.
+    """
+    prefix = "model.layers."
+    given = 1 + max(int(n.split(".")[2]) for n in weights if n.startswith(prefix))
+    if given > layers:
+        raise ValueError(f"it has {given} layers, more than {layers}")
+    grown = {n: w for n, w in weights.items() if not n.startswith(prefix)}
+    for layer in range(layers):
+        source = layer * given // layers
+        added = layer > 0 and source == (layer - 1) * given // layers
+        for name, w in weights.items():
+            if name.startswith(f"{prefix}{source}."):
+                silent = added and name.endswith(("o_proj.weight", "down_proj.weight"))
+                tail = name.removeprefix(f"{prefix}{source}.")
+                grown[f"{prefix}{layer}.{tail}"] = torch.zeros_like(w) if silent else w.clone()
+    return grown, given == layers
+
+
 def _run_block(block: Block, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return block(x, cos, sin)
 

@@ -1,11 +1,13 @@
 """Turns a corpus into the arrays that training reads, once per configuration.
 
 Written into the work folder: ``tokenizer.json``; ``stream.npy``, every training document as tokens, each block led by
-`BOS`, in a seeded order; ``copies_<T>.npy``, rows of T + 1 tokens that need copying; ``held_out.json``.
+`BOS`, in a seeded order; ``mixture.npy``, blocks kept from training to fit the mixture on; ``copies_<T>.npy``, rows of
+T + 1 tokens that need copying; ``held_out.json``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -34,8 +36,11 @@ def prepare(config: ScorerConfig, work: Path, say: Callable[[str], None]) -> Non
         say: Receives a line of progress.
     """
     work.mkdir(parents=True, exist_ok=True)
-    names = [f"copies_{t}.npy" for t in config.train.lengths] + ["held_out.json", "stream.npy"]
-    if all((work / n).exists() for n in ("tokenizer.json", *names)):
+    names = ["tokenizer.json", "held_out.json", "stream.npy", *(f"copies_{t}.npy" for t in config.train.lengths)]
+    if config.mixture.fit_tokens:
+        names.append("mixture.npy")
+    missing = {n for n in names if not (work / n).exists()}
+    if not missing:
         return
     root = Path(config.data.root)
     files = find_files(root, config.data.include, config.data.exclude)
@@ -48,15 +53,46 @@ def prepare(config: ScorerConfig, work: Path, say: Callable[[str], None]) -> Non
     tokenizer = load_tokenizer(work)
     held = [{"file": d.file, "id": d.id, "text": d.text} for d in documents if d.held_out]
     (work / "held_out.json").write_text(json.dumps(held), encoding="utf-8")
-    stream = build_stream(config, training, tokenizer)
-    say(f"{len(stream)} training tokens")
-    rng = random.Random(config.train.seed)
     texts = [d.text for d in training for _ in range(_epochs(config, d))]
     for length in dict.fromkeys(config.train.lengths):
-        rows = copy_rows(rng, texts, tokenizer, length, config.data)
-        np.save(work / f"copies_{length}.npy", rows)
-    say("copy rows made")
-    np.save(work / "stream.npy", stream)
+        if f"copies_{length}.npy" in missing:
+            rng = random.Random(f"{config.train.seed} {length}")
+            np.save(work / f"copies_{length}.npy", copy_rows(rng, texts, tokenizer, length, config.data))
+            say(f"copy rows of {length} tokens made")
+    if missing & {"stream.npy", "mixture.npy"}:
+        stream = build_stream(config, training, tokenizer)
+        kept = hold_back(stream, min(config.mixture.fit_tokens, len(stream) // 20))
+        say(f"{int((~kept).sum())} training tokens, {int(kept.sum())} kept for the mixture")
+        np.save(work / "mixture.npy", stream[kept])
+        np.save(work / "stream.npy", stream[~kept])
+
+
+def hold_back(stream: NDArray[np.uint16], tokens: int, after: int = 0) -> NDArray[np.bool_]:
+    """Which tokens of a stream are kept from training: whole blocks from its end, with all their copies.
+
+    Args:
+        stream: Blocks led by `BOS_ID`.
+        tokens: Blocks are taken until there are so many, copies not counted.
+        after: Blocks with a copy before this position stay: they were trained on.
+
+    Returns:
+        A mask of the stream's shape.
+    """
+    begins = np.flatnonzero(stream == BOS_ID)
+    ends = np.append(begins[1:], len(stream))
+    places: dict[bytes, list[int]] = {}
+    for i, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+        places.setdefault(hashlib.blake2b(stream[begin:end].tobytes(), digest_size=16).digest(), []).append(i)
+    mask = np.zeros(len(stream), dtype=bool)
+    taken = 0
+    for copies in sorted(places.values(), key=lambda c: -c[-1]):
+        if taken >= tokens:
+            break
+        if begins[copies[0]] >= after:
+            taken += int(ends[copies[0]] - begins[copies[0]])
+            for i in copies:
+                mask[begins[i] : ends[i]] = True
+    return mask
 
 
 def load_tokenizer(work: Path) -> Any:

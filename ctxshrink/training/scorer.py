@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pickle
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,7 @@ class _State:
 
 
 def train(config: ScorerConfig, progress: Callable[[Progress], None] | None = None, *, export: bool = True) -> Path:
-    """Runs the recipe: prepare the data, train the weights, export them.
+    """Runs the recipe: prepare the data, train the weights, export them, fit the mixture.
 
     Args:
         config: The recipe; `load_config` reads one. A run whose work folder holds a checkpoint goes on from it.
@@ -74,6 +75,11 @@ def train(config: ScorerConfig, progress: Callable[[Progress], None] | None = No
     from ctxshrink.training.export import export_scorer
 
     export_scorer(config, Path(config.output))
+    if config.mixture.fit_tokens:
+        from ctxshrink.training.mixture import add_mixture
+
+        (progress or _ignore)(Progress(0, 0, 0.0, 1.0, 0.0, "counting n-grams and fitting the mixture"))
+        add_mixture(config, Path(config.output))
     return Path(config.output)
 
 
@@ -93,6 +99,8 @@ def train_weights(config: ScorerConfig, progress: Callable[[Progress], None] | N
     state, path = _State(), work / "checkpoint.pt"
     if path.exists():
         state = _load(path, model, optimizers, t.device)
+    elif t.init:
+        state = _start(Path(t.init), model, optimizers, config)
     if t.compile:
         compile_blocks(model)
     data = Batches(config, work, state)
@@ -258,6 +266,28 @@ def _load(path: Path, model: Any, optimizers: list[Any], device: str) -> _State:
     for optimizer, state in zip(optimizers, saved["optim"], strict=True):
         optimizer.load_state_dict(state)
     return _State(**saved["state"])
+
+
+def _start(path: Path, model: Any, optimizers: list[Any], config: ScorerConfig) -> _State:
+    """Takes over another run's weights and place in the stream, and its optimizers where the model is the same."""
+    torch = import_torch()
+    from ctxshrink.training.llama import grow
+
+    if not path.is_file():
+        raise ConfigError(f"train.init: {path} is not there")
+    try:
+        saved = torch.load(path, map_location=config.train.device, weights_only=True)
+        weights, same = grow(saved["model"], config.model.num_hidden_layers)
+        model.load_state_dict(weights)
+    except (EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise ConfigError(f"train.init: {path} does not fit the recipe's model: {error}") from error
+    for optimizer, stored in zip(optimizers, saved["optim"], strict=True):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        if same:
+            optimizer.load_state_dict(stored)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = group["peak"] = rate  # the recipe's, not those of the other run
+    return _State(position=int(saved["state"]["position"]), copy_row=int(saved["state"]["copy_row"]))
 
 
 def _line(state: _State, done: float, loss: float) -> str:

@@ -16,6 +16,8 @@ from ctxshrink.errors import ConfigError, ModelError
 from ctxshrink.models import SCORER
 from ctxshrink.scorers import EmbeddedScorer
 from ctxshrink.scorers import embedded as module
+from ctxshrink.scorers._copying import STEPS
+from ctxshrink.scorers._mixture import WIDTH
 from ctxshrink.training.export import write_model
 from tests.scorers.conftest import CONFIG, TEXT, Tiny, random_weights
 
@@ -39,7 +41,7 @@ def counting(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> Counting:
 
 
 def test_a_shared_context_is_computed_once(tiny: Tiny, counting: Counting) -> None:
-    scorer = EmbeddedScorer(tiny.folder, threads=1)
+    scorer = EmbeddedScorer(tiny.folder, threads=1, cache=False)
     context = "Quartz, jasper and flint: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29."
     targets = ["xyz", "zyx", "yxz", "zxy"]
     shared = (len(tiny.ids(context)) + 1) // 64
@@ -49,11 +51,34 @@ def test_a_shared_context_is_computed_once(tiny: Tiny, counting: Counting) -> No
 
 
 def test_the_same_pair_twice_costs_once(tiny: Tiny, counting: Counting) -> None:
-    scorer = EmbeddedScorer(tiny.folder, threads=1)
+    scorer = EmbeddedScorer(tiny.folder, threads=1, cache=False)
     scorer.nll([(TEXT, "x")])
     once = counting.chunks
     scorer.nll([(TEXT, "x")] * 5)
     assert counting.chunks == 2 * once
+
+
+def test_scores_are_kept_and_are_the_same(tiny: Tiny, counting: Counting) -> None:
+    module._cache.clear()
+    scorer, plain = EmbeddedScorer(tiny.folder, threads=1), EmbeddedScorer(tiny.folder, threads=1, cache=False)
+    pairs = [(TEXT, "gate"), ("", TEXT), (TEXT, ""), (TEXT, "gate")]
+    first = scorer.nll(pairs)
+    chunks = counting.chunks
+    first[0][0] = -1.0
+    again = EmbeddedScorer(tiny.folder, threads=1).nll(pairs[::-1])[::-1]
+    assert counting.chunks == chunks
+    for kept, computed in zip(again, plain.nll(pairs), strict=True):
+        np.testing.assert_array_equal(kept, computed)
+
+
+def test_another_mixture_does_not_get_the_scores_of_this_one(tiny: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny.folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    weights = [[0.5] * WIDTH] * STEPS
+    (folder / "config.json").write_text(json.dumps({**config, "mixture": {"weights": weights}}))
+    plain, mixed = (EmbeddedScorer(f, threads=1).nll([("", TEXT * 3)])[0] for f in (tiny.folder, folder))
+    assert mixed.sum() < plain.sum()
 
 
 def test_likelihoods_are_rounded(tiny: Tiny) -> None:
