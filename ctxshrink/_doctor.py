@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ._environment import BASE, OPTIONAL, version
+from .models import PRUNER, SCORER, read_config, read_file
 
 _TEXT: Final = (
     "The pump in hall 7 was replaced on 4 May 2023. It had been running since the opening of the plant. "
@@ -60,7 +62,9 @@ def examine() -> Report:
             Finding("package", "python", True, platform.python_version()),
             *(_package(name, None) for name in BASE),
             *(_package(name, extra) for name, extra in OPTIONAL.items()),
-            _attempt("model", "scorer files", _scorer_files),
+            _attempt("model", "pruner files", lambda: _files(PRUNER)),
+            _attempt("model", "pruner", _pruner),
+            _attempt("model", "scorer files", lambda: _files(SCORER)),
             _attempt("model", "scorer", _scorer),
             _attempt("model", "guardrail", _guardrail),
             _attempt("counter", "embedded", lambda: _counter("embedded")),
@@ -120,12 +124,19 @@ def _counter(name: str) -> str:
     return f"{counter.name}: {tokens} tokens for {len(_TEXT)} characters"
 
 
-def _scorer_files() -> str:
-    from .models import SCORER, read_config, read_file
-
-    files = {name: len(read_file(SCORER, name)) for name in sorted(read_config(SCORER)["sha256"])}
+def _files(folder: Path) -> str:
+    files = {name: len(read_file(folder, name)) for name in sorted(read_config(folder)["sha256"])}
     sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in files.items())
-    return f"{SCORER}: {sizes}; SHA-256 as in config.json"
+    return f"{folder}: {sizes}; SHA-256 as in config.json"
+
+
+def _pruner() -> str:
+    from .models.encoder import Encoder
+
+    encoder = Encoder()
+    [ids] = encoder.tokenize([_TEXT])
+    [seen] = encoder.encode([[encoder.cls, *ids, encoder.sep]])
+    return f"{encoder.name}, window {encoder.window} tokens, {len(seen.vectors)} vectors for a test text"
 
 
 def _scorer() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
@@ -18,6 +18,7 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from .result import ShrinkResult
     from .shrinker import Shrinker
+    from .training.scorer import Progress
 
 Shape: TypeAlias = Literal["text", "messages", "documents"]
 
@@ -115,18 +116,41 @@ def scorer(
     export: Annotated[bool, typer.Option("--export/--no-export", help="Write the ONNX model at the end.")] = True,
 ) -> None:
     """Train a causal scorer for the guardrail from plain text; a run that was stopped goes on from its checkpoint."""
-    from ._console import progress
-    from .training.scorer import Progress, load_config
+    from .training.scorer import load_config
     from .training.scorer import train as train_scorer
 
     recipe = load_config(config)
+    _train(lambda step: train_scorer(recipe, step, export=export))
+
+
+@train.command()
+@fail_cleanly
+def pruner(
+    config: Annotated[Path, typer.Option(help="The recipe, a TOML file.")],
+    export: Annotated[bool, typer.Option("--export/--no-export", help="Write the ONNX model at the end.")] = True,
+) -> None:
+    """Train the pruner's encoder from questions about sentences; a stopped run goes on from its checkpoint."""
+    from .training.pruner_config import load_pruner_config
+    from .training.scorer import import_torch
+
+    recipe = load_pruner_config(config)
+    import_torch()  # one clear error where it is not installed
+    from .training.pruner import train as train_pruner
+
+    _train(lambda step: train_pruner(recipe, step, export=export))
+
+
+def _train(run: Callable[[Callable[[Progress], None]], Path]) -> None:
+    """Runs a recipe under a progress bar."""
+    from ._console import progress
+
     with progress() as bar:
         job = bar.add_task("preparing", total=1.0)
 
         def step(report: Progress) -> None:
             bar.update(job, completed=report.fraction, description=report.message)
 
-        folder = train_scorer(recipe, step, export=export)
+        folder = run(step)
     console().print(f"written to {folder}", markup=False)
 
 

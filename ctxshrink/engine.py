@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -11,7 +12,7 @@ from typing import Literal
 
 from .compressors import get_compressor
 from .errors import BudgetError, ConfigError
-from .ladder import DeadlineExceeded, Ladder, within_deadline
+from .ladder import DeadlineExceeded, Ladder, describe, within_deadline
 from .policies import check_keep, check_max_tokens, policy_goal, recent_turns, unlocked_budget
 from .result import ShrinkResult
 from .shares import checked_keeps, shares
@@ -119,22 +120,26 @@ class Engine:
         return [decided.get(s.id) or _untouched(s, call, "the policy keeps it whole") for s in call.segments]
 
     def _rank(self, unlocked: list[Segment], call: Call, keep: float, warnings: list[str]) -> list[Segment]:
-        """Segments with their relevance from the first compressor that can rank; without one, or if it fails, as is."""
-        ranker = next((c for c in self.compressors if isinstance(c, Ranker)), None)
-        if ranker is None:
-            return unlocked
-        try:
-            found = within_deadline(lambda: ranker.relevance(unlocked, keep, call), call)
-            if len(found) == len(unlocked) and all(math.isfinite(r) for r in found):
-                return [
-                    replace(s, relevance=min(1.0, max(0.0, float(r)))) for s, r in zip(unlocked, found, strict=True)
-                ]
-            why = "its answer was not one finite number per segment"
-        except DeadlineExceeded:
-            why = "the deadline passed"
-        except Exception as error:  # noqa: BLE001  fail open: the budget is shared out without relevance
-            why = type(error).__name__
-        warnings.append(f"relevance is unknown ({why}): the budget was shared out by age and kind alone")
+        """Segments with their relevance from the first compressor that ranks without failing; as they are without."""
+        rankers = [c for c in self.compressors if isinstance(c, Ranker)]
+        failed: list[str] = []
+        for ranker in rankers:
+            try:
+                found = within_deadline(functools.partial(ranker.relevance, unlocked, keep, call), call)
+                if len(found) == len(unlocked) and all(math.isfinite(r) for r in found):
+                    warnings += [f"{why}: {ranker.name} ranked instead" for why in failed]
+                    scores = [min(1.0, max(0.0, float(r))) for r in found]
+                    return [replace(s, relevance=r) for s, r in zip(unlocked, scores, strict=True)]
+                why = "its answer was not one finite number per segment"
+            except DeadlineExceeded:
+                failed.append("the deadline passed")
+                break
+            except Exception as error:  # noqa: BLE001  fail open: the next one ranks, or nobody does
+                why = describe(error)
+            failed.append(f"{ranker.name} could not rank ({why})")
+        if failed:
+            reasons = "; ".join(failed)
+            warnings.append(f"relevance is unknown ({reasons}): the budget was shared out by age and kind alone")
         return unlocked
 
 

@@ -169,7 +169,7 @@ class Ladder:
             raise
         except Exception as error:  # noqa: BLE001  fail open: an unchecked text is a rejected text, with this reason
             _log.warning("guardrail %s failed: %s", guardrail.name, type(error).__name__)
-            failure = f"failed: {_describe(error)}"
+            failure = f"failed: {describe(error)}"
         return [Verdict(False, 1.0, f"guardrail {guardrail.name} {failure}")] * len(trials)
 
     def _force(self, climb: _Climb, room: int, call: Call, why: str) -> None:
@@ -218,7 +218,7 @@ def _candidates(compressor: Compressor, jobs: Sequence[Job], call: Call) -> list
         raise
     except Exception as failure:  # noqa: BLE001  fail open: recorded on the attempt
         _log.warning("compressor %s failed on %d segments: %s", compressor.name, len(jobs), type(failure).__name__)
-        error = f"{compressor.name} failed: {_describe(failure)}"
+        error = f"{compressor.name} failed: {describe(failure)}"
     if len(jobs) == 1:
         return [Candidate("", error=error)]
     return [c for j in jobs for c in _candidates(compressor, [j], call)]
@@ -266,5 +266,6 @@ def within_deadline(work: Callable[[], T], call: Call) -> T:
     return done[0]
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """An exception in a line, cut to 300 characters."""
     return f"{type(error).__name__}: {error}"[:300]

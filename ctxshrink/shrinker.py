@@ -68,7 +68,7 @@ class Shrinker:
         self,
         *,
         policy: Policy | None = None,
-        compressors: Sequence[Compressor | str] = ("extractive",),
+        compressors: Sequence[Compressor | str] = ("pruner", "extractive"),
         guardrail: Guardrail | Literal["perplexity"] | None = "perplexity",
         counter: str | Callable[[str], int] | TokenCounter = "embedded",
         mode: Literal["apply", "observe"] = "apply",
@@ -81,7 +81,7 @@ class Shrinker:
         if deadline is not None and not deadline > 0:
             raise ConfigError(f"deadline must be a positive number of seconds or None; got {deadline!r}")
         if isinstance(compressors, str) or not compressors:
-            raise ConfigError('compressors must be a non-empty list of names or instances, like ["extractive"]')
+            raise ConfigError('compressors must be a non-empty list of names or instances, like ["pruner"]')
         if isinstance(guardrail, str):
             if guardrail != "perplexity":
                 raise ConfigError(f'guardrail must be "perplexity", None or a Guardrail; got {guardrail!r}')

@@ -28,12 +28,15 @@ def test_one_wheel_has_three_import_roots_each_typed(wheel: zipfile.ZipFile) -> 
 
 def test_the_wheel_carries_its_models_and_nothing_large(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    for name in ("scorer/model.onnx", "scorer/tokenizer.json", "scorer/config.json", "scorer/CARD.md"):
-        assert f"ctxshrink/models/{name}" in names
+    for model in ("pruner", "scorer"):
+        for name in ("model.onnx", "tokenizer.json", "config.json", "CARD.md"):
+            assert f"ctxshrink/models/{model}/{name}" in names
+    assert "ctxshrink/models/scorer/ngrams.npz" in names
     for name in ("guardrail/config.json", "guardrail/CARD.md"):
         assert f"ctxshrink/models/{name}" in names
-    scorer = sum(i.file_size for i in wheel.infolist() if i.filename.startswith("ctxshrink/models/scorer/"))
-    assert scorer <= 15_000_000
+    for model, most in (("pruner", 25_000_000), ("scorer", 15_000_000)):
+        files = [i for i in wheel.infolist() if i.filename.startswith(f"ctxshrink/models/{model}/")]
+        assert sum(i.file_size for i in files) <= most
 
 
 def test_the_base_install_needs_no_torch_and_no_framework() -> None:

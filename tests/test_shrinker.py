@@ -145,7 +145,9 @@ def test_a_failing_ranker_is_survived_and_told() -> None:
 
     result = make(compressors=[NoRank(), "extractive"]).shrink_documents(DOCS, query="bridge", keep=0.4)
     assert result.tokens_after < result.tokens_before
-    assert "relevance is unknown" in result.warnings[0]
+    assert result.warnings[0] == "norank could not rank (RuntimeError: ): extractive ranked instead"
+    alone = make(compressors=[NoRank()]).shrink_documents(DOCS, query="bridge", keep=0.4)
+    assert "relevance is unknown (norank could not rank" in alone.warnings[0]
 
 
 def test_deadline_returns_the_input_with_the_reason() -> None:

@@ -17,6 +17,7 @@ GROUP = "ctxshrink.compressors"
 """The entry point group."""
 
 _BUILT_IN = {
+    "pruner": "ctxshrink.compressors.pruner:PrunerCompressor",
     "extractive": "ctxshrink.compressors.extractive:ExtractiveCompressor",
     "bm25": "ctxshrink.compressors.baselines:BM25Compressor",
     "lead": "ctxshrink.compressors.baselines:LeadCompressor",

@@ -43,22 +43,29 @@ def lexical_rank(idx: Index, call: Call) -> NDArray[np.float64]:
     return found
 
 
-def best_dropped(trials: Sequence[Trial], call: Call) -> list[float]:
-    """For each trial the highest rank of a unit that was left out, as a share of the highest in the call.
+def lexical_shares(call: Call) -> NDArray[np.float64]:
+    """`lexical_rank` of every unit of a call as a share of the highest, in [0, 1], shape (units,)."""
+    idx = index(call)
+    rank = lexical_rank(idx, call)
+    top = float(rank.max()) if idx.size else 0.0
+    return rank / top if top > 0 else np.zeros(idx.size)
 
-    A guardrail's view of the same ranks: a compression that leaves out what ranks high is a risky one, whoever made it.
+
+def best_dropped(trials: Sequence[Trial], call: Call, shares: NDArray[np.float64]) -> list[float]:
+    """For each trial the highest rank of a unit that was left out.
+
+    A guardrail's view of a ranking: a compression that leaves out what ranks high is a risky one, whoever made it.
 
     Args:
         trials: Compressions of segments of the call.
         call: The call.
+        shares: Rank of every unit as a share of the highest, shape (units,).
 
     Returns:
         Shares in [0, 1]; 0 where nothing was left out.
     """
     idx = index(call)
-    rank = lexical_rank(idx, call)
-    top = float(rank.max()) if idx.size else 0.0
-    return [_best_dropped(trial, idx, rank) / top if top > 0 else 0.0 for trial in trials]
+    return [_best_dropped(trial, idx, shares) for trial in trials]
 
 
 def _best_dropped(trial: Trial, idx: Index, rank: NDArray[np.float64]) -> float:

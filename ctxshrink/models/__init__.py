@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import Any, TypeVar, cast
 
 from ctxshrink.errors import ModelError
 
-__all__ = ["SCORER", "load_session", "load_tokenizer", "read_config", "read_file"]
+__all__ = ["PRUNER", "SCORER", "load_session", "load_tokenizer", "read_config", "read_file"]
 
+PRUNER = Path(__file__).parent / "pruner"
+"""Folder of the embedded pruner's encoder."""
 SCORER = Path(__file__).parent / "scorer"
 """Folder of the embedded scorer."""
 
@@ -100,12 +103,24 @@ def load_session(folder: Path = SCORER, threads: int = 0) -> Any:
         options.log_severity_level = 3
         # Waiting threads sleep instead of spinning: this runs inside other people's servers.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.x64quantprecision", "1" if _products_overflow() else "0")
         try:
             return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelError(f"{folder / 'model.onnx'}: onnxruntime cannot load it: {error}") from error
 
     return _share(("session", folder, threads), make)
+
+
+def _products_overflow() -> bool:
+    """True where int8 products need onnxruntime's slower, exact kernels: x86 without VNNI adds them in 16 bits."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:  # not Linux: exact at half the speed rather than fast and possibly wrong
+        return True
+    return "avx512_vnni" not in flags and "avx_vnni" not in flags
 
 
 def _share(key: tuple[object, ...], make: Callable[[], _T]) -> _T:

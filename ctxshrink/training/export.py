@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ctxshrink.errors import ConfigError, MissingExtraError
 from ctxshrink.training.config import ModelConfig, ScorerConfig
+from ctxshrink.training.graph import Graph
 
 CHUNK = 64
 Weights = Mapping[str, NDArray[np.float32]]
@@ -128,7 +129,7 @@ def build_graph(c: ModelConfig, weights: Weights) -> bytes:
         from onnx import TensorProto, helper
     except ImportError as error:
         raise MissingExtraError("exporting a model", "train") from error
-    g = _Graph()
+    g = _Decoder()
     _decoder(g, c, weights)
     size, kv = c.hidden_size // c.num_attention_heads, c.num_key_value_heads
     i64, f32 = TensorProto.INT64, TensorProto.FLOAT
@@ -153,42 +154,8 @@ def build_graph(c: ModelConfig, weights: Weights) -> bytes:
     return model.SerializeToString()
 
 
-class _Graph:
-    """Collects nodes and initializers; every method returns the name of its result."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
-        self._names: dict[str, None] = {}
-
-    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        return self.ops(kind, 1, *inputs, **attributes)[0]
-
-    def ops(self, kind: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
-        from onnx import helper
-
-        names = [f"{kind}_{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
-        return names
-
-    def name(self, node: str, output: str) -> None:
-        from onnx import helper
-
-        self.nodes.append(helper.make_node("Identity", [node], [output]))
-
-    def const(self, value: NDArray[Any], name: str) -> str:
-        from onnx import numpy_helper
-
-        if name not in self._names:
-            self._names[name] = None
-            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def ints(self, *values: int) -> str:
-        return self.const(np.asarray(values, dtype=np.int64), "i_" + "_".join(map(str, values)))
-
-    def scalar(self, value: float, name: str) -> str:
-        return self.const(np.asarray(value, dtype=np.float32), name)
+class _Decoder(Graph):
+    """The parts of a Llama model."""
 
     def linear(self, x: str, weight: NDArray[np.float32], name: str) -> str:
         """``x @ weight.T`` with the weight stored as int8 of shape (in, out)."""
@@ -204,7 +171,7 @@ class _Graph:
         return self.op("Mul", self.op("Div", x, root), self.const(weight, name))
 
 
-def _decoder(g: _Graph, c: ModelConfig, w: Weights) -> None:
+def _decoder(g: _Decoder, c: ModelConfig, w: Weights) -> None:
     from onnx import TensorProto
 
     table, scale = quantize(w["model.embed_tokens.weight"])
@@ -236,7 +203,7 @@ def _decoder(g: _Graph, c: ModelConfig, w: Weights) -> None:
 
 
 def _attention(
-    g: _Graph, c: ModelConfig, w: Weights, p: str, h: str, layer: int, rotary: tuple[str, str]
+    g: _Decoder, c: ModelConfig, w: Weights, p: str, h: str, layer: int, rotary: tuple[str, str]
 ) -> tuple[str, str]:
     heads, kv = c.num_attention_heads, c.num_key_value_heads
     size = c.hidden_size // heads
@@ -263,7 +230,7 @@ def _attention(
     return g.linear(y, w[f"{p}o_proj.weight"], p + "o_proj"), present
 
 
-def _rotate(g: _Graph, x: str, rotary: tuple[str, str]) -> str:
+def _rotate(g: _Decoder, x: str, rotary: tuple[str, str]) -> str:
     cos, sin = rotary
     a, b = g.ops("Split", 2, x, axis=-1)
     left = g.op("Sub", g.op("Mul", a, cos), g.op("Mul", b, sin))

@@ -14,7 +14,7 @@ from ctxshrink.compressors import get_compressor
 from ctxshrink.text import content_type, protected_spans
 from ctxshrink.types import Call, Candidate, Compressor, Job, Kind, Ranker, Segment
 
-NAMES = ("extractive", "bm25", "lead", "random", "truncate")
+NAMES = ("pruner", "extractive", "bm25", "lead", "random", "truncate")
 
 
 class Words:
