@@ -137,7 +137,7 @@ def test_recorder_remembers_the_first_batch_only() -> None:
     [text] = documents(1, 1)
     for _ in range(2):
         recorder.clear()
-        Shrinker(guardrail=recorder).shrink_text(text, "Which pump?", keep=0.4)
+        Shrinker(compressors=["pruner"], guardrail=recorder).shrink_text(text, "Which pump?", keep=0.4)
         assert recorder.first is not None
         trials, verdicts = recorder.first
         assert [t.segment.text for t in trials] == [text]

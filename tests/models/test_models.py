@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ctxshrink.errors import ModelError
-from ctxshrink.models import SCORER, load_session, load_tokenizer, read_config, read_file
+from ctxshrink.models import PRUNER, SCORER, load_session, load_tokenizer, read_config, read_file
 
 
 def folder_with(path: Path, data: bytes, recorded: bytes) -> Path:
@@ -50,13 +50,20 @@ def test_objects_are_shared_between_threads() -> None:
 
 
 def test_every_shipped_file_has_its_sum() -> None:
-    config = read_config(SCORER)
-    assert set(config["sha256"]) == {"model.onnx", "tokenizer.json"}
-    for name in config["sha256"]:
-        assert read_file(SCORER, name)
+    for folder, files in (
+        (SCORER, {"model.onnx", "tokenizer.json", "ngrams.npz"}),
+        (PRUNER, {"model.onnx", "tokenizer.json"}),
+    ):
+        config = read_config(folder)
+        assert set(config["sha256"]) == files
+        for name in files:
+            assert read_file(folder, name)
 
 
-def test_the_card_is_there() -> None:
-    card = (SCORER / "CARD.md").read_text(encoding="utf-8")
-    for part in ("Data", "licence", "bits per byte", "Kneser-Ney", "CPU", "Limits"):
-        assert part.lower() in card.lower()
+def test_the_cards_are_there() -> None:
+    for folder, parts in (
+        (SCORER, ("Data", "licence", "bits per byte", "Kneser-Ney", "CPU", "Limits")),
+        (PRUNER, ("Data", "Apache-2.0", "int8", "CPU", "Limits")),
+    ):
+        card = (folder / "CARD.md").read_text(encoding="utf-8")
+        assert all(part.lower() in card.lower() for part in parts)

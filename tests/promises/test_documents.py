@@ -26,6 +26,8 @@ GOALS = st.one_of(
     st.builds(lambda n: {"max_tokens": n}, st.integers(0, 120)),
 )
 MARKER = re.compile(r"\[…[^\]\n]*\]|…")
+# Weights so large that the language model is always asked.
+ASKED = dict.fromkeys(("query", "blind"), Calibration(0.0, {"anchor": 20.0, "recovery": -20.0}, 0.5))
 CALIBRATION = Calibration(-2.0, {"anchor": 1.0, "dropped": 1.0, "recovery": -1.0}, 0.5)
 
 
@@ -81,7 +83,7 @@ class RaisingGuardrail:
     [
         *({"compressors": [BrokenCompressor(how)]} for how in ("raise", "short", "grow", "error")),
         {"guardrail": RaisingGuardrail()},
-        {"guardrail": PerplexityGuardrail(FakeScorer(float("nan"), float("nan")))},
+        {"guardrail": PerplexityGuardrail(FakeScorer(float("nan"), float("nan")), calibrations=ASKED)},
         {"deadline": 1e-9},
     ],
     ids=str,

@@ -37,7 +37,7 @@ def made(source: str, n: int, shift: float = 0.0) -> list[Example]:
     for i in range(n):
         lost = i % 2 == 0
         anchor = (1.0 if lost != (i % 10 == 0) else 0.0) + shift + (i % 7) / 70
-        out.append(Example(source, "query", {"anchor": anchor, "best": 0.3, "dropped": 0.5}, lost))
+        out.append(Example(source, "query", {"anchor": anchor, "best": 0.3, "cut": 0.3, "dropped": 0.5}, lost))
     return out
 
 
