@@ -37,6 +37,11 @@ class _Climb:
     decision: Decision | None = None
 
     @property
+    def claim(self) -> int:
+        """Tokens of the share that it would use."""
+        return min(self.job.max_tokens, max((a.tokens for a, _ in self.rejected), default=self.job.max_tokens))
+
+    @property
     def risk(self) -> float:
         return min((a.verdict.score for a, _ in self.rejected if a.verdict), default=1.0)
 
@@ -73,9 +78,18 @@ def softer(keep: float) -> float:
     return keep + (1.0 - keep) / 2
 
 
-def _slack(climbs: Sequence[_Climb], call: Call) -> int:
-    """Tokens of the batch's shares that nobody uses or may still claim."""
+def _slack(climbs: Sequence[_Climb]) -> int:
+    """Tokens of the decided segments' shares that they do not use; negative where they traded in more than that."""
     return sum(c.job.max_tokens - c.decision.tokens_after for c in climbs if c.decision)
+
+
+def _room(climb: _Climb, climbs: Sequence[_Climb]) -> int:
+    """Tokens that an undecided segment may use when the sum of all shares binds: what the others leave of the sum.
+
+    Decided ones leave what they did not use; undecided ones claim what their largest text needs within their share.
+    """
+    free = sum(c.job.max_tokens for c in climbs) - sum(c.decision.tokens_after for c in climbs if c.decision)
+    return max(0, free - sum(c.claim for c in climbs if c.decision is None and c is not climb))
 
 
 @dataclass(frozen=True)
@@ -104,28 +118,38 @@ class Ladder:
             self._climb(climbs, call)
         except DeadlineExceeded:
             why = "the deadline passed"
-        slack = _slack(climbs, call)
         for climb in climbs:
             if climb.decision is None:
-                room = climb.job.max_tokens + max(slack, 0)
+                room = _room(climb, climbs)
                 if self.on_reject == "exceed" or call.tokens[climb.job.segment.id] <= room:
                     climb.fall_back(why, call)
                 else:
                     self._force(climb, room, call, why)
-                slack = _slack(climbs, call)
         return {c.job.segment.id: c.decision for c in climbs if c.decision}
 
     def _climb(self, climbs: list[_Climb], call: Call) -> None:
         for compressor in self.compressors:
             keeps = {c.job.segment.id: c.job.keep for c in climbs}
-            self._rung(compressor, [(c, c.job) for c in climbs if c.decision is None], call)
+            self._rung(compressor, self._pending(climbs, call), call)
             for _ in range(self.softer_steps):
                 keeps = {i: softer(k) for i, k in keeps.items()}
                 self._rung(compressor, self._grant(climbs, keeps, call), call)
 
+    def _pending(self, climbs: list[_Climb], call: Call) -> list[tuple[_Climb, Job]]:
+        """The undecided segments' jobs; all are smaller where the decided ones traded in more than their shares."""
+        pending = [c for c in climbs if c.decision is None]
+        slack, total = _slack(climbs), sum(c.job.max_tokens for c in pending)
+        if self.on_reject == "exceed" or slack >= 0 or not total:
+            return [(c, c.job) for c in pending]
+        sizes = [c.job.max_tokens * max(0, total + slack) // total for c in pending]
+        return [
+            (c, replace(c.job, keep=n / call.tokens[c.job.segment.id], max_tokens=n))
+            for c, n in zip(pending, sizes, strict=True)
+        ]
+
     def _grant(self, climbs: list[_Climb], keeps: dict[str, float], call: Call) -> list[tuple[_Climb, Job]]:
         """Jobs for a softer attempt: free of charge with "exceed", from what is left over with "budget"."""
-        slack = float(_slack(climbs, call)) if self.on_reject == "budget" else math.inf
+        slack = float(_slack(climbs)) if self.on_reject == "budget" else math.inf
         granted: dict[int, Job] = {}
         rejected = [(i, c) for i, c in enumerate(climbs) if c.decision is None and c.rejected]
         for i, climb in sorted(rejected, key=lambda ic: (-ic[1].risk, ic[0])):

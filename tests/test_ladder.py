@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ctxshrink.compressors import get_compressor
 from ctxshrink.ladder import Ladder, softer
@@ -184,3 +186,48 @@ def test_the_verdict_is_on_the_text_that_came_out() -> None:
     decisions = run([Words(), Words()], Scores(), "budget")
     assert {d.verdict.score for d in decisions.values() if d.verdict} == {0.6}
     assert all(d.tokens_after == 4 for d in decisions.values())
+
+
+class Trader:
+    """Shares the batch's tokens out anew: some texts get more than their own share, others less."""
+
+    def __init__(self, name: str, greed: list[float]) -> None:
+        self.name, self.greed = name, greed
+
+    def compress(self, jobs: Sequence[Job], call: Call, /) -> list[Candidate]:
+        left = sum(j.max_tokens for j in jobs)
+        out: list[Candidate] = []
+        for j, greed in zip(jobs, self.greed, strict=False):
+            words = j.segment.text.split()
+            taken = min(len(words), int(greed * left))
+            left -= taken
+            out.append(Candidate(" ".join(words[:taken])))
+        return out
+
+
+class Verdicts:
+    """Accepts and rejects as told, over and over."""
+
+    name = "verdicts"
+
+    def __init__(self, told: list[bool]) -> None:
+        self.told, self.at = told, 0
+
+    def check(self, trials: Sequence[Trial], call: Call, /) -> list[Verdict]:
+        first, self.at = self.at, self.at + len(trials)
+        return [Verdict(self.told[i % len(self.told)], 0.5, "as told") for i in range(first, self.at)]
+
+
+GREED = st.lists(st.floats(0, 1), min_size=4, max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(GREED, min_size=1, max_size=3), st.lists(st.booleans(), min_size=1, max_size=9), st.floats(0.05, 0.9))
+def test_the_shares_bind_whatever_was_traded_and_rejected(
+    greeds: list[list[float]], told: list[bool], keep: float
+) -> None:
+    call = call_for([*TEXTS, "w " * 40, "x y z " * 4])
+    jobs = jobs_for(call, keep)
+    compressors = [Trader(f"trader {i}", greed) for i, greed in enumerate(greeds)]
+    decisions = Ladder(compressors, Verdicts(told), "budget", get_compressor("lead")).run(jobs, call)
+    assert sum(d.tokens_after for d in decisions.values()) <= sum(j.max_tokens for j in jobs)
