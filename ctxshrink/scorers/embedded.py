@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ctxshrink._lru import LruCache, digest
 from ctxshrink.errors import ConfigError, ModelError
 from ctxshrink.models import SCORER, load_session, load_tokenizer, read_config, read_file
-from ctxshrink.scorers._cache import ScoreCache, digest
 from ctxshrink.scorers._mixture import Mixture
 from ctxshrink.scorers._ngrams import FILE, NgramTable
 from ctxshrink.scorers._windows import Window, split_windows, tail
@@ -30,7 +30,7 @@ _DECIMALS = 3
 _MIXED = 32768
 """Tokens of windows that are mixed at once; bounds the pairs of places to a few dozen MB."""
 
-_cache = ScoreCache()
+_cache: LruCache[NDArray[np.float32]] = LruCache(8_000_000)
 _Key: TypeAlias = "tuple[int, tuple[int, ...]]"
 
 
@@ -73,7 +73,7 @@ class EmbeddedScorer:
         folder: A model folder as `ctxshrink train scorer` writes it; None for the one that is shipped.
         threads: Threads of onnxruntime; 0 for one per physical core. Scorers of one folder and thread count share
             their session.
-        cache: Keep the scores used last in the process, up to 4 MB of them, and look there first. They are kept by a
+        cache: Keep the scores used last in the process, up to 8 MB of them, and look there first. They are kept by a
             hash of model, context and target, and are the same numbers.
 
     Attributes:

@@ -169,26 +169,6 @@ def test_which_processors_need_exact_kernels(
     assert models._products_overflow() is overflow
 
 
-def test_the_cache_keeps_its_bound_and_the_latest() -> None:
-    cache = _vectors.VectorCache(most=1000)
-
-    def row(tokens: int) -> Encoded:
-        return Encoded(np.zeros((tokens, 10), np.float16), np.zeros((tokens, 5), np.float32))  # 40 bytes a token
-
-    for i in range(6):
-        cache.put(b"%d" % i, row(5))
-        assert cache.get(b"0") is not None  # in use, so never the one to go
-        assert cache.nbytes <= 1000
-    assert len(cache) == 5
-    assert cache.get(b"1") is None
-    cache.put(b"5", row(10))
-    assert cache.nbytes == 200 * len(cache) + 200
-    cache.put(b"large", row(26))
-    assert cache.get(b"large") is None
-    cache.clear()
-    assert (len(cache), cache.nbytes) == (0, 0)
-
-
 @pytest.mark.parametrize(
     ("row", "message"),
     [([5] * (POSITIONS + 1), "window"), ([CLS, len(VOCABULARY)], "token ids"), ([-1], "token ids")],
