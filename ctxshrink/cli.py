@@ -18,7 +18,7 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from .result import ShrinkResult
     from .shrinker import Shrinker
-    from .training.scorer import Progress
+    from .training.run import Progress
 
 Shape: TypeAlias = Literal["text", "messages", "documents"]
 

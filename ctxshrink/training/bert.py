@@ -121,6 +121,21 @@ class Bert(nn.Module):
         return x
 
 
+def read_bert_config(folder: Path) -> BertConfig:
+    """Sizes of the encoder in a Hugging Face folder, from its ``config.json``.
+
+    Raises:
+        ConfigError: There is none, or it is not a BERT model's.
+    """
+    try:
+        stored: Mapping[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"base: {folder} holds no encoder (config.json and model.safetensors): {error}") from error
+    if stored.get("model_type") != "bert":
+        raise ConfigError(f"base: {folder} is a {stored.get('model_type')!r} model; a BERT encoder is needed")
+    return BertConfig(**{k: stored[k] for k in BertConfig.__dataclass_fields__ if k in stored})
+
+
 def load_bert(folder: Path, seed: int) -> Bert:
     """An encoder from a Hugging Face folder with ``config.json`` and ``model.safetensors``, the head new.
 
@@ -132,15 +147,13 @@ def load_bert(folder: Path, seed: int) -> Bert:
         import safetensors.torch
     except ImportError as error:
         raise MissingExtraError("reading a base encoder", "train") from error
+    config = read_bert_config(folder)
     try:
-        stored: Mapping[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
         weights: Mapping[str, Tensor] = cast(Any, safetensors.torch).load_file(folder / "model.safetensors")
     except (OSError, ValueError) as error:
         raise ConfigError(f"base: {folder} holds no encoder (config.json and model.safetensors): {error}") from error
-    if stored.get("model_type") != "bert":
-        raise ConfigError(f"base: {folder} is a {stored.get('model_type')!r} model; a BERT encoder is needed")
     cast(Any, torch).manual_seed(seed)
-    model = Bert(BertConfig(**{k: stored[k] for k in BertConfig.__dataclass_fields__ if k in stored}))
+    model = Bert(config)
     nn.init.normal_(model.head.weight, std=0.02)
     nn.init.zeros_(model.head.bias)
     weights = {k.removeprefix("bert."): v.float() for k, v in weights.items()}

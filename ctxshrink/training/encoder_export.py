@@ -33,7 +33,7 @@ from ctxshrink.errors import ConfigError
 from ctxshrink.training.encoder_graph import WINDOW, Site, build_encoder
 from ctxshrink.training.export import Weights
 
-__all__ = ["Int8Cost", "calibrate", "export_encoder", "int8_cost"]
+__all__ = ["Int8Cost", "calibrate", "export_encoder", "int8_cost", "read_tokenizer"]
 
 SMOOTHING = 0.5
 """Share of a channel's width (in logarithms) that moves to the weights; 0.5 as in SmoothQuant."""
@@ -83,10 +83,10 @@ def export_encoder(
         ConfigError: A weight is missing, the calibration is empty, the tokenizer is none or lacks a special token, or
             an entry of ``config`` is not the caller's to set.
     """
-    text, special = _tokenizer(tokenizer)
+    read, special = read_tokenizer(tokenizer)
     model = build_encoder(weights, heads, calibrate(weights, calibration, heads))
     output.mkdir(parents=True, exist_ok=True)
-    (output / "tokenizer.json").write_text(text, encoding="utf-8")
+    (output / "tokenizer.json").write_text(read.to_str(), encoding="utf-8")
     (output / "model.onnx").write_bytes(model)
     ours = {
         "format": "ctxshrink-pruner",
@@ -106,8 +106,12 @@ def export_encoder(
     (output / "config.json").write_text(json.dumps(ours | dict(config or {}), indent=1) + "\n", encoding="utf-8")
 
 
-def _tokenizer(path: Path) -> tuple[str, dict[str, int]]:
-    """The file without truncation and padding, and the ids of the special tokens."""
+def read_tokenizer(path: Path) -> tuple[Any, dict[str, int]]:
+    """A BERT tokenizer without truncation and padding, and the ids of its ``cls``, ``sep`` and ``unk``.
+
+    Raises:
+        ConfigError: The file is missing, is no tokenizer, or lacks a special token.
+    """
     from tokenizers import Tokenizer
 
     try:
@@ -119,7 +123,7 @@ def _tokenizer(path: Path) -> tuple[str, dict[str, int]]:
     special = {name: tokenizer.token_to_id(f"[{name.upper()}]") for name in ("cls", "sep", "unk")}
     if None in special.values():
         raise ConfigError(f"{path}: a tokenizer with [CLS], [SEP] and [UNK] is needed")
-    return tokenizer.to_str(), cast("dict[str, int]", special)
+    return tokenizer, cast("dict[str, int]", special)
 
 
 def calibrate(weights: Weights, rows: Sequence[Sequence[int]], heads: int = 12) -> dict[str, Site]:

@@ -66,12 +66,11 @@ class Matcher(nn.Module):
         logits = self.bert.head(tokens).float()
         count = torch.bincount(place, minlength=len(asked)).clamp(min=1)
         pooled = logits.new_zeros(len(asked)).index_add_(0, place, logits[:, 0]) / count
-        judged = asked >= 0
         answer = _tensor(batch.answer, device)[_tensor(batch.unit, device) >= 0]
         bce = F.binary_cross_entropy_with_logits
         return {
-            "asked": 0.5 * bce(pooled[judged], asked[judged].float()),
-            "answer": 0.5 * bce(logits[judged[place], 1], answer[judged[place]].float()),
+            "asked": 0.5 * bce(pooled, asked.float()),
+            "answer": 0.5 * bce(logits[:, 1], answer.float()),
         }
 
     def _encode(self, ids: Sequence[Sequence[int]], device: str) -> list[Tensor]:

@@ -7,7 +7,6 @@ Passage and question go through the encoder apart, so that a passage is read onc
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,17 +16,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ctxshrink.errors import ConfigError
-from ctxshrink.training.bert import load_bert
-from ctxshrink.training.encoder_export import export_encoder
+from ctxshrink.training.bert import load_bert, read_bert_config
+from ctxshrink.training.encoder_export import export_encoder, read_tokenizer
 from ctxshrink.training.matcher import Matcher
 from ctxshrink.training.pruner_batches import Batch, Draws
 from ctxshrink.training.pruner_config import PrunerConfig
 from ctxshrink.training.pruner_data import PrunerData, build, read_rows
-from ctxshrink.training.scorer import Progress
+from ctxshrink.training.run import Progress, budget_used, ignore, save_checkpoint
 
 REPORT_SECONDS = 10.0
+"""Time between two reports."""
 CALIBRATION = 8
+"""Batches that the scales of the exported int8 arithmetic are taken from."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,8 @@ def export_pruner(config: PrunerConfig, checkpoint: Path) -> None:
     weights = {k.removeprefix("bert."): v.float().numpy() for k, v in saved.items() if k.startswith("bert.")}
     draws = Draws(read_data(config), config.train.windows, config.train.questions, config.train.seed)
     rows = [row for _ in range(CALIBRATION) for row in draws.next().ids]
-    export_encoder(weights, Path(config.output), Path(config.base) / "tokenizer.json", rows, "ctxshrink-pruner")
+    tokenizer, heads = Path(config.base) / "tokenizer.json", read_bert_config(Path(config.base)).num_attention_heads
+    export_encoder(weights, Path(config.output), tokenizer, rows, "ctxshrink-pruner", heads=heads)
 
 
 def train_pruner(config: PrunerConfig, progress: Callable[[Progress], None] | None = None) -> Path:
@@ -83,7 +84,7 @@ def train_pruner(config: PrunerConfig, progress: Callable[[Progress], None] | No
     """
     t, work = config.train, Path(config.work)
     work.mkdir(parents=True, exist_ok=True)
-    report = progress or _ignore
+    report = progress or ignore
     if t.threads:
         torch.set_num_threads(t.threads)
     data = read_data(config)
@@ -133,8 +134,7 @@ class _Trainer:
     def done(self) -> float:
         """Share of the budget used up."""
         t, state = self._settings, self.state
-        parts = (state.step / t.steps if t.steps else 0.0, state.seconds / t.seconds if t.seconds else 0.0)
-        return min(1.0, max(parts))
+        return budget_used((state.step, t.steps), (state.seconds, t.seconds))
 
     def step(self, batch: Batch, done: float) -> dict[str, float]:
         t = self._settings
@@ -155,10 +155,8 @@ class _Trainer:
         return parts
 
     def save(self, path: Path) -> None:
-        part = path.with_suffix(".part")
         model, optimizer = self._model.state_dict(), self._optimizer.state_dict()
-        torch.save({"model": model, "optimizer": optimizer, "state": asdict(self.state)}, part)
-        os.replace(part, path)  # a stop in the middle of writing leaves the earlier checkpoint whole
+        save_checkpoint(path, {"model": model, "optimizer": optimizer, "state": asdict(self.state)})
 
     def load(self, path: Path) -> None:
         saved = torch.load(path, map_location=self._settings.device, weights_only=True)
@@ -169,26 +167,13 @@ class _Trainer:
 
 def read_data(config: PrunerConfig) -> PrunerData:
     """Everything the recipe names, in windows."""
-    tokenizer = read_tokenizer(Path(config.base) / "tokenizer.json")
+    tokenizer, special = read_tokenizer(Path(config.base) / "tokenizer.json")
     rows = read_rows(config.data.files, config.data.shares, config.data.languages)
-    return build(rows, lambda texts: tokenizer.encode_batch(list(texts), add_special_tokens=False), config.train.window)
 
+    def encode(texts: Sequence[str]) -> list[Any]:
+        return tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
-def read_tokenizer(path: Path) -> Any:
-    """The base encoder's tokenizer, without truncation and padding.
-
-    Raises:
-        ConfigError: The file is missing or is none.
-    """
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
-    except Exception as error:  # tokenizers raises bare Exceptions
-        raise ConfigError(f"base: {path} is not a tokenizer: {error}") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    return build(rows, encode, config.train.window, special)
 
 
 def _report(state: _State, done: float, parts: Sequence[dict[str, float]]) -> Progress:
@@ -196,7 +181,3 @@ def _report(state: _State, done: float, parts: Sequence[dict[str, float]]) -> Pr
     told = " ".join(f"{k} {v:.3f}" for k, v in means.items())
     line = f"step {state.step} {done:6.1%} {state.tokens / max(state.seconds, 1e-9):,.0f} tokens/s {told}"
     return Progress(state.step, state.tokens, state.seconds, done, means["unit"], line)
-
-
-def _ignore(_: Progress) -> None:
-    return

@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 from ctxshrink.training.pruner_data import PrunerData
 
-CLS, SEP = 101, 102
-"""Ids of [CLS] and [SEP] in the vocabularies of BERT."""
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -23,7 +20,7 @@ class Batch:
         unit: For each token of the windows, laid end to end row by row, its unit in the batch, or -1.
         answer: For each of these tokens whether it is part of an answer.
         of_row: The window row of each unit, shape (units,).
-        asked: For each unit 1 or 0, or -1 where nobody knows.
+        asked: Whether people ask about each unit, (units,).
         gold: Which units answer which question, (questions, units).
         masked: Which units must not count as wrong for a question: they hold its answer elsewhere.
     """
@@ -33,7 +30,7 @@ class Batch:
     unit: list[NDArray[np.int64]]
     answer: list[NDArray[np.bool_]]
     of_row: NDArray[np.int64]
-    asked: NDArray[np.int64]
+    asked: NDArray[np.bool_]
     gold: NDArray[np.bool_]
     masked: NDArray[np.bool_]
 
@@ -46,14 +43,11 @@ class Draws:
         windows: Windows a batch.
         questions: Most questions a batch.
         seed: Of the order.
-        cls: Id of [CLS].
-        sep: Id of [SEP].
     """
 
-    def __init__(
-        self, data: PrunerData, windows: int, questions: int, seed: int, cls: int = CLS, sep: int = SEP
-    ) -> None:
-        self._data, self._windows, self._questions, self._cls, self._sep = data, windows, questions, cls, sep
+    def __init__(self, data: PrunerData, windows: int, questions: int, seed: int) -> None:
+        self._data, self._windows, self._questions = data, windows, questions
+        self._cls, self._sep = data.special["cls"], data.special["sep"]
         self._rng = np.random.default_rng(seed)
         self._order: list[int] = []
 
@@ -85,7 +79,7 @@ class Draws:
         answer: list[NDArray[np.bool_]] = []
         first: dict[int, int] = {}
         of_row: list[int] = []
-        asked: list[int] = []
+        asked: list[bool] = []
         texts: list[str] = []
         for r, number in enumerate(rows):
             w = data.windows[number]
@@ -97,7 +91,7 @@ class Draws:
                 units += [len(of_row)] * len(tokens)
                 marks += w.answer[i]
                 of_row.append(r)
-                asked.append(int(w.asked[i]) if w.judged else -1)
+                asked.append(w.asked[i])
                 texts.append(w.texts[i])
             ids.append([*head, *(t for tokens in w.units for t in tokens), self._sep])
             unit.append(np.array([*units, -1]))

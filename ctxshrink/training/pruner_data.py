@@ -12,13 +12,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from ctxshrink.compressors._reader import QUERY, TITLE
 from ctxshrink.compressors._terms import word_terms, words
 from ctxshrink.errors import ConfigError
 
-TITLE = 24
-"""Most tokens of a title."""
-QUERY = 64
-"""Most tokens of a question."""
 _MINED = 8
 _COMMON = 0.1
 
@@ -28,22 +25,18 @@ class Window:
     """A run of a passage's units that the encoder reads at once.
 
     Attributes:
-        passage: Number of the passage.
         title: Token ids of the title.
         units: Token ids of each unit.
         texts: The units, in lower case.
         asked: Whether some question is answered by the unit; shape (units,).
         answer: Per unit which of its tokens are part of an answer.
-        judged: False where nobody says what people ask, so that it cannot teach salience.
     """
 
-    passage: int
     title: list[int]
     units: list[list[int]]
     texts: list[str]
     asked: list[bool]
     answer: list[list[bool]]
-    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +58,14 @@ class PrunerData:
         questions: All questions.
         of_window: Questions that a window answers.
         hard: For each question windows that look like its answer and are not.
+        special: Ids of the tokenizer's ``cls``, ``sep`` and ``unk``.
     """
 
     windows: list[Window] = field(default_factory=list[Window])
     questions: list[Question] = field(default_factory=list[Question])
     of_window: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
     hard: list[list[int]] = field(default_factory=list[list[int]])
+    special: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def read_rows(files: Sequence[str], shares: Mapping[str, float], languages: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -124,22 +119,31 @@ def _chat_rows(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def build(rows: Iterator[dict[str, Any]], encode: Callable[[Sequence[str]], list[Any]], window: int) -> PrunerData:
+def build(
+    rows: Iterator[dict[str, Any]],
+    encode: Callable[[Sequence[str]], list[Any]],
+    window: int,
+    special: Mapping[str, int],
+) -> PrunerData:
     """Windows, questions and hard negatives.
 
     Args:
         rows: As `read_rows` gives them.
         encode: Tokenizes texts without special tokens; each result has ``ids`` and ``offsets``.
         window: Most tokens of a window with [CLS], title and [SEP].
+        special: Ids of ``cls``, ``sep`` and ``unk``.
+
+    Raises:
+        ConfigError: No row has an answering sentence.
     """
     passages: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if any(row["labels"]):
             title = str(row.get("title") or "").replace("_", " ")
             passages[(title if "/" not in title else "", *row["sentences"])].append(row)
-    data = PrunerData()
-    for number, (key, asked) in enumerate(passages.items()):
-        _add_passage(data, number, key[0], list(key[1:]), asked, encode, window)
+    data = PrunerData(special=special)
+    for key, asked in passages.items():
+        _add_passage(data, key[0], list(key[1:]), asked, encode, window)
     if not data.questions:
         raise ConfigError("data: no question with an answering sentence was found")
     data.hard = _mine(data)
@@ -148,7 +152,6 @@ def build(rows: Iterator[dict[str, Any]], encode: Callable[[Sequence[str]], list
 
 def _add_passage(
     data: PrunerData,
-    number: int,
     title: str,
     sentences: list[str],
     rows: list[dict[str, Any]],
@@ -160,10 +163,10 @@ def _add_passage(
     room = window - 3 - len(head)
     place: list[tuple[int, int]] = []
     for i, text in enumerate(sentences):
-        ids, offsets = encoded[1 + i].ids[:room] or [100], encoded[1 + i].offsets[:room]
+        ids, offsets = encoded[1 + i].ids[:room] or [data.special["unk"]], encoded[1 + i].offsets[:room]
         current = data.windows[-1] if place else None
         if current is None or sum(map(len, current.units)) + len(ids) > room:
-            current = Window(number, head, [], [], [], [])
+            current = Window(head, [], [], [], [])
             data.windows.append(current)
         place.append((len(data.windows) - 1, len(current.units)))
         current.units.append(ids)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import pickle
 import time
 from collections.abc import Callable
@@ -17,31 +15,9 @@ import numpy as np
 
 from ctxshrink.errors import ConfigError, MissingExtraError
 from ctxshrink.training.config import ScorerConfig, load_config
+from ctxshrink.training.run import Progress, budget_used, ignore, save_checkpoint
 
-__all__ = ["Progress", "load_config", "train", "train_weights"]
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One report from training.
-
-    Attributes:
-        step: Optimizer steps so far.
-        tokens: Tokens seen.
-        seconds: Seconds spent training, earlier runs included.
-        fraction: Share of the budget used up, in [0, 1].
-        loss: Mean nats per token since the last report.
-        message: A line for people.
-    """
-
-    step: int
-    tokens: int
-    seconds: float
-    fraction: float
-    loss: float
-    message: str
+__all__ = ["load_config", "train", "train_weights"]
 
 
 @dataclass(slots=True)
@@ -78,7 +54,7 @@ def train(config: ScorerConfig, progress: Callable[[Progress], None] | None = No
     if config.mixture.fit_tokens:
         from ctxshrink.training.mixture import add_mixture
 
-        (progress or _ignore)(Progress(0, 0, 0.0, 1.0, 0.0, "counting n-grams and fitting the mixture"))
+        (progress or ignore)(Progress(0, 0, 0.0, 1.0, 0.0, "counting n-grams and fitting the mixture"))
         add_mixture(config, Path(config.output))
     return Path(config.output)
 
@@ -91,7 +67,7 @@ def train_weights(config: ScorerConfig, progress: Callable[[Progress], None] | N
     from ctxshrink.training.prepare import prepare
 
     t, work = config.train, Path(config.work)
-    report = progress or _ignore
+    report = progress or ignore
     prepare(config, work, lambda line: report(Progress(0, 0, 0.0, 0.0, 0.0, line)))
     split = Split(t.threads if t.device == "cpu" else 1, t.device, t.dtype)
     model = Llama(config.model, config.tokenizer.vocab_size, t.seed).to(t.device)
@@ -106,7 +82,7 @@ def train_weights(config: ScorerConfig, progress: Callable[[Progress], None] | N
     data = Batches(config, work, state)
     begun, saved, reported = time.monotonic() - state.seconds, time.monotonic(), time.monotonic()
     losses: list[float] = []
-    while (done := _fraction(config, state)) < 1:
+    while (done := budget_used((state.tokens, t.tokens), (state.seconds, t.seconds))) < 1:
         x, y = (torch.from_numpy(a).to(t.device) for a in data.next(done))
         set_rate(optimizers, min(1.0, (done + 1e-3) / (t.warmup + 1e-3)) * max(0.0, 1 - done) / (1 - t.warmup))
         loss = split.gradients(model, x, y)
@@ -239,12 +215,6 @@ def import_torch() -> Any:
     return torch
 
 
-def _fraction(config: ScorerConfig, state: _State) -> float:
-    t = config.train
-    parts = [state.tokens / t.tokens if t.tokens else 0.0, state.seconds / t.seconds if t.seconds else 0.0]
-    return min(1.0, max(parts))
-
-
 def _autocast(torch: Any, device: str, dtype: str) -> Any:
     if dtype == "float32":
         return contextlib.nullcontext()
@@ -252,11 +222,8 @@ def _autocast(torch: Any, device: str, dtype: str) -> Any:
 
 
 def _save(path: Path, model: Any, optimizers: list[Any], state: _State) -> None:
-    torch = import_torch()
-    part = path.with_suffix(".part")
     optim = [o.state_dict() for o in optimizers]
-    torch.save({"model": model.state_dict(), "optim": optim, "state": asdict(state)}, part)
-    os.replace(part, path)  # a stop in the middle of writing leaves the earlier checkpoint whole
+    save_checkpoint(path, {"model": model.state_dict(), "optim": optim, "state": asdict(state)})
 
 
 def _load(path: Path, model: Any, optimizers: list[Any], device: str) -> _State:
@@ -293,7 +260,3 @@ def _start(path: Path, model: Any, optimizers: list[Any], config: ScorerConfig) 
 def _line(state: _State, done: float, loss: float) -> str:
     rate = state.tokens / max(state.seconds, 1e-9)
     return f"step {state.step} tokens {state.tokens:,} {done:6.1%} loss {loss:.3f} {rate:,.0f} tokens/s"
-
-
-def _ignore(_: Progress) -> None:
-    return

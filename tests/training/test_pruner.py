@@ -13,14 +13,19 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import BertConfig as HFConfig
 from transformers import BertModel
+from typer.testing import CliRunner
 
+from ctxshrink import Shrinker
+from ctxshrink.cli import app
+from ctxshrink.compressors.pruner import PrunerCompressor
 from ctxshrink.errors import ConfigError
+from ctxshrink.models.encoder import Encoder
 from ctxshrink.training import pruner
 from ctxshrink.training.bert import load_bert
 from ctxshrink.training.matcher import info_nce, late_interaction
 from ctxshrink.training.pruner import train_pruner
 from ctxshrink.training.pruner_config import PrunerConfig, PrunerDataConfig, PrunerTrainConfig, load_pruner_config
-from ctxshrink.training.scorer import Progress
+from ctxshrink.training.run import Progress
 
 from .test_pruner_data import ROWS, write
 
@@ -42,8 +47,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(model.state_dict(), folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({**SIZES, "model_type": "bert"}))
     words = sorted({w.strip(".?").lower() for r in ROWS for t in (*r["sentences"], r["query"]) for w in t.split()})
-    vocabulary = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 103, "?": 104}
-    vocabulary |= {w: 105 + i for i, w in enumerate(words)}
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, ".": 4, "?": 5}
+    vocabulary |= {w: 6 + i for i, w in enumerate(words)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -162,3 +167,57 @@ def test_the_recipe_is_read_and_checked(tmp_path: Path):
 def _new(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def test_the_command_trains_and_the_compressor_uses_what_it_wrote(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write(tmp_path / "rows.jsonl", ROWS)
+    (tmp_path / "c.toml").write_text(
+        f'base = "{base}"\n[data]\nfiles = ["rows.jsonl"]\n'
+        '[train]\nsteps = 2\nwindows = 4\nquestions = 4\nwindow = 64\ndtype = "float32"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["train", "pruner", "--config", "c.toml"])
+    assert done.exit_code == 0, done.output
+    assert "written to pruner" in done.output
+    shrinker = Shrinker(compressors=[PrunerCompressor("pruner")], guardrail=None)
+    result = shrinker.shrink_documents([" ".join(r["sentences"]) for r in ROWS], query=ROWS[0]["query"], keep=0.5)
+    assert 0 < result.tokens_after <= 0.5 * result.tokens_before
+    assert not result.warnings
+
+
+def test_the_exported_model_gives_the_trained_vectors(base: Path, tmp_path: Path):
+    config = recipe(base, tmp_path)
+    checkpoint = train_pruner(config)
+    pruner.export_pruner(config, checkpoint)
+    trained = load_bert(base, 1)
+    trained.load_state_dict({k.removeprefix("bert."): v for k, v in weights(checkpoint).items() if k != "scale"})
+    encoder = Encoder(config.output)
+    [ids] = encoder.tokenize([ROWS[0]["sentences"][1]])
+    row = [encoder.cls, *ids, encoder.sep]
+    with torch.no_grad():
+        expected = trained(torch.tensor([row]), torch.tensor([len(row)]))[0].numpy()
+    [found] = encoder.encode([row])
+    cosine = (
+        (found.vectors * expected).sum(1) / np.linalg.norm(found.vectors, axis=1) / np.linalg.norm(expected, axis=1)
+    )
+    assert cosine.min() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("recipe_text", "told"),
+    [
+        ("nonsense", "cannot read the configuration"),
+        ('base = "nowhere"\n[data]\nfiles = ["rows.jsonl"]\n[train]\nsteps = 1\n', "not a tokenizer"),
+        ("[data]\nfiles = []\n[train]\nsteps = 1\n", "data.files"),
+    ],
+)
+def test_a_bad_recipe_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe_text: str, told: str):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "rows.jsonl", ROWS)
+    (tmp_path / "c.toml").write_text(recipe_text)
+    done = CliRunner().invoke(app, ["train", "pruner", "--config", "c.toml"])
+    assert done.exit_code != 0
+    assert told in " ".join(done.output.split())
+    assert "Traceback" not in done.output

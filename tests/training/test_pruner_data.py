@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ctxshrink.errors import ConfigError
-from ctxshrink.training.pruner_batches import CLS, SEP, Draws
+from ctxshrink.training.pruner_batches import Draws
 from ctxshrink.training.pruner_data import PrunerData, build, read_rows
 
 
@@ -23,6 +23,9 @@ class Encoded:
             self.ids.append(1000 + sum(map(ord, word)) % 500)
             self.offsets.append((at, at + len(word)))
             at += len(word)
+
+
+SPECIAL = {"cls": 1, "sep": 2, "unk": 3}
 
 
 def encode(texts: Any) -> list[Encoded]:
@@ -56,7 +59,7 @@ CHAT = {
 
 
 def data(rows: list[dict[str, Any]] = ROWS, window: int = 64) -> PrunerData:
-    return build(iter(rows), encode, window)
+    return build(iter(rows), encode, window, SPECIAL)
 
 
 def write(path: Path, rows: list[Any]) -> str:
@@ -138,8 +141,8 @@ def test_batches_are_consistent_and_seeded():
     assert batch.windows >= 3
     assert len(batch.ids) == batch.windows + len(batch.gold)
     for ids, unit, answer in zip(batch.ids, batch.unit, batch.answer, strict=False):
-        assert ids[0] == CLS
-        assert ids[-1] == SEP
+        assert ids[0] == SPECIAL["cls"]
+        assert ids[-1] == SPECIAL["sep"]
         assert len(ids) == len(unit) == len(answer)
     assert batch.gold.any(axis=1).all()
     assert not (batch.gold & batch.masked).any()

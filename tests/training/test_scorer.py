@@ -21,7 +21,8 @@ from ctxshrink.training import scorer as module
 from ctxshrink.training.config import ScorerConfig
 from ctxshrink.training.llama import Llama
 from ctxshrink.training.mixture import split_blocks
-from ctxshrink.training.scorer import Batches, Progress, train, train_weights
+from ctxshrink.training.run import Progress
+from ctxshrink.training.scorer import Batches, train, train_weights
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
