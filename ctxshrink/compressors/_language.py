@@ -30,7 +30,7 @@ def encoder_trust(text: str) -> float:
     """Weight in [0, 1] for what the encoder says: 1 for English, `LATIN` for other Latin scripts, 0 for all others.
 
     Args:
-        text: The query, or a sample of the text where there is none. Text without any word is taken as English.
+        text: The query. Text without any word is taken as English.
     """
     words = [w.casefold() for w in _WORD.findall(text)]
     letters = sum(map(len, words))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from ctxshrink.compressors.extractive import lexical_rank, lexical_shares
 from ctxshrink.errors import ModelError
 from ctxshrink.models.encoder import Encoder
 from ctxshrink.types import Call
+
+_log = logging.getLogger("ctxshrink")
 
 MEAN, LATE, WINDOW = 1.0, 1.0, 0.7
 """Weights of the encoder's three similarities beside the lexical rank, all in standard deviations over the call."""
@@ -78,7 +81,8 @@ def relevance_shares(call: Call) -> NDArray[np.float64]:
     if _SHARES not in call.cache:
         try:
             PrunerCompressor().key(index(call), call)
-        except ModelError:
+        except ModelError as error:
+            _log.warning("relevance by words alone: %s", error)
             call.cache[_SHARES] = lexical_shares(call)
     return call.cache[_SHARES]
 
