@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .calibration import RANGES, SHIPPED, Calibration, load_calibrations
+from .compressors._index import index
 from .compressors.extractive import best_dropped, lexical_shares
 from .compressors.pruner import relevance_shares
 from .errors import ConfigError
@@ -41,7 +42,7 @@ def _single(original: str, query: str | None, anchor: str | None) -> Call:
 
 
 def _unchanged(trial: Trial) -> bool:
-    return trial.text.split() == trial.segment.text.split()
+    return trial.text.split() == trial.basis.split()
 
 
 class KeepFacts:
@@ -183,7 +184,7 @@ class PerplexityGuardrail:
         likelihoods = Likelihoods(self.scorer)
         for trial in trials:
             if query:
-                likelihoods.want_anchor(trial.segment.text, trial.text, query)
+                likelihoods.want_anchor(trial.basis, trial.text, query)
             else:
                 likelihoods.want_recovery(dropped_text(trial), trial.text)
         likelihoods.run()
@@ -228,25 +229,25 @@ class PerplexityGuardrail:
         return verdict
 
 
-_SAME = Verdict(True, 0.0, "only whitespace changed")
+_SAME = Verdict(True, 0.0, "nothing but white space was left out")
 
 
 def _cheap(trials: Sequence[Trial], call: Call) -> list[dict[str, float]]:
     """The features that need no language model."""
     if not trials:
         return []
-    best = best_dropped(trials, call, lexical_shares(call))
+    best = best_dropped(trials, call, lexical_shares(index(call), call))
     cut = best_dropped(trials, call, relevance_shares(call)) if call.query else best
     return [{"dropped": _dropped(t), "best": b, "cut": c} for t, b, c in zip(trials, best, cut, strict=True)]
 
 
 def _dropped(trial: Trial) -> float:
-    size = sum(map(len, trial.segment.text.split()))
+    size = sum(map(len, trial.basis.split()))
     return round(max(0.0, 1 - sum(map(len, trial.text.split())) / size), 4) if size else 0.0
 
 
 def _term(trial: Trial, query: str | None, likelihoods: Likelihoods) -> dict[str, float]:
-    before, after = trial.segment.text, trial.text
+    before, after = trial.basis, trial.text
     name = "anchor" if query else "recovery"
     value = likelihoods.anchor(before, after, query) if query else likelihoods.recovery(dropped_text(trial), after)
     low, high = RANGES[name]

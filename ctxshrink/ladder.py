@@ -60,6 +60,7 @@ class _Climb:
             tuple(self.attempts),
             candidate.spans,
             judged.verdict if judged else None,
+            candidate.source,
         )
 
     def keep_original(self, action: Action, reason: str, call: Call) -> None:
@@ -170,7 +171,7 @@ class Ladder:
         sizes = call.counter.count([c.text if c.error is None else "" for c in candidates])
         errors = _size_errors(jobs, candidates, sizes, call)
         judged = [i for i, j in enumerate(jobs) if errors[i] is None and candidates[i].text != j.segment.text]
-        trials = [Trial(jobs[i].segment, candidates[i].text, candidates[i].spans) for i in judged]
+        trials = [_trial(jobs[i], candidates[i]) for i in judged]
         verdicts = dict(zip(judged, self._judge(trials, call), strict=True))
         for i, (climb, job) in enumerate(work):
             attempt = Attempt(compressor.name, job.keep, sizes[i], verdicts.get(i), errors[i])
@@ -211,6 +212,10 @@ class Ladder:
             return climb.fall_back(f"{why}, and nothing could be made to fit the budget", call)
         climb.attempts.append(Attempt(self.last_resort.name, job.keep, tokens))
         return climb.decide("forced", f"cut to size by the budget: {why}", call, climb.attempts[-1], candidate)
+
+
+def _trial(job: Job, candidate: Candidate) -> Trial:
+    return Trial(job.segment, candidate.text, candidate.spans, candidate.source)
 
 
 def _accept(climb: _Climb, candidate: Candidate, attempt: Attempt, call: Call) -> None:

@@ -121,8 +121,8 @@ def term_set(text: str) -> frozenset[str]:
 
 
 def dropped_text(trial: Trial) -> str:
-    """What the original has and the compression left out; all of the original where the compression names no spans."""
-    text = trial.segment.text
+    """What the compression left out of what it was selected from; all of that where it names no spans."""
+    text = trial.basis
     if trial.spans is None:
         return text
     gaps: list[str] = []

@@ -72,10 +72,12 @@ class Goal:
     Attributes:
         keep: Share of the unlocked tokens to keep, in (0, 1].
         max_tokens: Most tokens the whole output may have, locked text included; >= 0.
+        lossless: Nothing may be left out: texts may only be rendered with fewer tokens.
     """
 
     keep: float | None = None
     max_tokens: int | None = None
+    lossless: bool = False
 
 
 class TokenCounter(Protocol):
@@ -133,7 +135,7 @@ class Job:
 
     Attributes:
         segment: What to compress; never locked.
-        keep: Asked share of its tokens, 0 <= keep < 1.
+        keep: Asked share of its tokens, in [0, 1]; 1 only where nothing may be left out (`Goal.lossless`).
         max_tokens: Most tokens the outputs may use for this job. Jobs of one batch may trade: the sum over the batch
             binds, and no output may be larger than its own original.
     """
@@ -149,22 +151,31 @@ class Candidate:
 
     Attributes:
         text: The shorter text.
-        spans: Ranges of the original that were kept verbatim, in order; None when the text is not extractive.
+        spans: Ranges of `source` that were kept verbatim, in order; None when the text is not extractive.
         error: Why this job failed; the text is ignored then.
+        source: A rendering of the original that loses nothing (see `ctxshrink.structure`) and that `text` was selected
+            from; None is the original itself. A text equal to its source left nothing out.
     """
 
     text: str
     spans: tuple[Span, ...] | None = None
     error: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One compression to be judged: a segment and the text that would replace it."""
+    """One compression to be judged: a segment and the text that would replace it; fields as in `Candidate`."""
 
     segment: Segment
     text: str
     spans: tuple[Span, ...] | None = None
+    source: str | None = None
+
+    @property
+    def basis(self) -> str:
+        """The text that was selected from and that `spans` point into."""
+        return self.segment.text if self.source is None else self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,8 +298,9 @@ class Decision:
         tokens_after: Its tokens after.
         keep: The keep that the policy asked for.
         attempts: Every attempt, in order.
-        spans: Ranges of the original that came out verbatim; None where that is not known.
+        spans: Ranges of `source` that came out verbatim; None where that is not known.
         verdict: The guardrail's verdict on the text that came out; where the original did, on the last attempt.
+        source: The lossless rendering of the original that the text was selected from; None is the original itself.
     """
 
     segment: Segment
@@ -301,3 +313,4 @@ class Decision:
     attempts: tuple[Attempt, ...] = ()
     spans: tuple[Span, ...] | None = None
     verdict: Verdict | None = None
+    source: str | None = None

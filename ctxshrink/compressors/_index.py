@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxshrink.compressors._terms import Vocabulary
-from ctxshrink.text import json_parents, units
+from ctxshrink.structure import Layout, lay_out, plain
 from ctxshrink.types import Call, Segment, Span
 
 _KEY = "ctxshrink.compressors.units"
@@ -21,13 +21,18 @@ class Index:
     """The units of every segment of a call, in input order.
 
     Attributes:
+        structured: Whether texts are rendered with fewer tokens where that loses nothing; else they are as they stand.
         segments: The call's segments.
+        layouts: What each segment's units were cut from.
+        full: Tokens of each layout's whole text, shape (segments,).
         position: Place of each segment in `segments`, by id.
         offset: First unit of each segment and, last, the number of units, shape (segments + 1,).
         segment: Segment of each unit, shape (units,).
-        spans: Range of each unit in its segment's text.
-        tokens: Tokens of each unit together with the white space before it, shape (units,).
+        spans: Range of each unit in its layout's text.
+        tokens: Tokens of each unit together with what stands before it, shape (units,).
         parent: Unit without which this one is not understood (table header, enclosing JSON member), or -1.
+        weight: Prior importance of each unit, 1 where its layout gives none, shape (units,).
+        group: Record of each unit, numbered through the call, ascending, shape (units,).
         vocabulary: The terms.
         row: Unit of each (unit, term) pair, ascending, shape (pairs,).
         term: Term of each pair, shape (pairs,).
@@ -36,13 +41,18 @@ class Index:
         df: Units that hold each term, shape (terms,).
     """
 
+    structured: bool
     segments: tuple[Segment, ...]
+    layouts: tuple[Layout, ...]
+    full: NDArray[np.int64]
     position: dict[str, int]
     offset: NDArray[np.int64]
     segment: NDArray[np.int64]
     spans: list[Span]
     tokens: NDArray[np.int64]
     parent: list[int]
+    weight: NDArray[np.float64]
+    group: NDArray[np.int64]
     vocabulary: Vocabulary
     row: NDArray[np.int64]
     term: NDArray[np.int64]
@@ -53,7 +63,7 @@ class Index:
     def text(self, unit: int) -> str:
         """The text of a unit."""
         s, e = self.spans[unit]
-        return self.segments[int(self.segment[unit])].text[s:e]
+        return self.layouts[int(self.segment[unit])].text[s:e]
 
     @property
     def size(self) -> int:
@@ -65,35 +75,46 @@ class Index:
         return np.log1p((self.size - self.df + 0.5) / (self.df + 0.5))
 
 
-def index(call: Call) -> Index:
-    """The call's index, built on first use and kept in the call's cache."""
-    found = call.cache.get(_KEY)
+def index(call: Call, structured: bool = True) -> Index:
+    """The call's index, built on first use and kept in the call's cache.
+
+    Args:
+        call: The call.
+        structured: See `Index`.
+    """
+    key = _KEY, structured
+    found = call.cache.get(key)
     if isinstance(found, Index):
         return found
-    built = _build(call)
-    call.cache[_KEY] = built
+    built = _build(call, structured)
+    call.cache[key] = built
     return built
 
 
-def _build(call: Call) -> Index:
+def _build(call: Call, structured: bool) -> Index:
+    layouts, full = _layouts(call, structured)
     spans: list[Span] = []
     parent: list[int] = []
     segment: list[int] = []
+    weight: list[float] = []
+    group: list[int] = []
     offset = [0]
     pieces: list[str] = []
     encoded: list[list[int]] = []
     vocabulary = Vocabulary()
-    for i, seg in enumerate(call.segments):
-        found = units(seg.text, seg.content_type)
-        base = len(spans)
-        parent += _parents(seg, found, base)
-        end = 0
-        for s, e in found:
-            pieces.append(seg.text[end:e])
-            encoded.append(vocabulary.encode(seg.text[s:e]))
+    for i, made in enumerate(layouts):
+        base, end = len(spans), 0
+        labels = made.labels or [""] * len(made.spans)
+        for (s, e), label in zip(made.spans, labels, strict=True):
+            pieces.append(made.text[end:e])
+            encoded.append(vocabulary.encode(f"{label} {made.text[s:e]}" if label else made.text[s:e]))
             end = e
-        spans += found
-        segment += [i] * len(found)
+        spans += made.spans
+        parent += [p + base if p >= 0 else -1 for p in made.parents]
+        weight += made.weights or [1.0] * len(made.spans)
+        first = group[-1] + 1 if group else 0
+        group += [first + g for g in made.groups or range(len(made.spans))]
+        segment += [i] * len(made.spans)
         offset.append(len(spans))
     length = np.array([len(t) for t in encoded], dtype=np.int64)
     flat = np.fromiter((t for terms in encoded for t in terms), dtype=np.int64, count=int(length.sum()))
@@ -101,13 +122,18 @@ def _build(call: Call) -> Index:
     pair, tf = np.unique(np.repeat(np.arange(len(spans)), length) * width + flat, return_counts=True)
     term = pair % width
     return Index(
+        structured=structured,
         segments=call.segments,
+        layouts=layouts,
+        full=full,
         position={seg.id: i for i, seg in enumerate(call.segments)},
         offset=np.array(offset, dtype=np.int64),
         segment=np.array(segment, dtype=np.int64),
         spans=spans,
         tokens=np.array(call.counter.count(pieces) if pieces else [], dtype=np.int64),
         parent=parent,
+        weight=np.array(weight, dtype=np.float64),
+        group=np.array(group, dtype=np.int64),
         vocabulary=vocabulary,
         row=pair // width,
         term=term,
@@ -117,22 +143,17 @@ def _build(call: Call) -> Index:
     )
 
 
-def _parents(seg: Segment, spans: list[Span], base: int) -> list[int]:
-    if seg.content_type == "json":
-        return [p + base if p >= 0 else -1 for p in json_parents(seg.text, spans)]
-    if seg.content_type == "table":
-        return [-1] + [base] * (len(spans) - 1) if spans else []
-    # Markdown tables in prose: rows hang on the first row of their run.
-    out: list[int] = []
-    head = -1
-    previous_end = 0
-    for i, (s, e) in enumerate(spans):
-        if seg.text.startswith("|", s) and seg.content_type == "prose":
-            run_on = head >= 0 and seg.text.count("\n", previous_end, s) <= 1
-            out.append(head if run_on else -1)
-            head = head if run_on else base + i
+def _layouts(call: Call, structured: bool) -> tuple[tuple[Layout, ...], NDArray[np.int64]]:
+    """A layout for each segment and its tokens; texts as they stand where their rendering saves nothing."""
+    made = [
+        lay_out(s.text, s.content_type) if structured and not s.locked else plain(s.text, s.content_type)
+        for s in call.segments
+    ]
+    full = np.array([call.tokens[s.id] for s in call.segments], dtype=np.int64)
+    rendered = [i for i, m in enumerate(made) if m.form]
+    for i, tokens in zip(rendered, call.counter.count([made[i].text for i in rendered]), strict=True):
+        if tokens < full[i]:
+            full[i] = tokens
         else:
-            head = -1
-            out.append(-1)
-        previous_end = e
-    return out
+            made[i] = plain(call.segments[i].text, call.segments[i].content_type)
+    return tuple(made), full

@@ -27,7 +27,9 @@ class PooledCompressor(ABC):
 
     Args:
         markers: How omissions show. "auto": a counting marker line in line-like content and tool results, " … " in
-            messages, nothing in prose documents; "always": " … " there too; "never": nothing anywhere.
+            messages, nothing in prose documents; "always": " … " there too; "never": nothing anywhere, where the text
+            is not of a kind that has its own rendering.
+        structure: Select from renderings with fewer tokens, where they lose nothing; see `ctxshrink.structure`.
 
     Raises:
         ConfigError: `markers` is none of these.
@@ -35,43 +37,47 @@ class PooledCompressor(ABC):
 
     name: str
 
-    def __init__(self, *, markers: Markers = "auto") -> None:
+    def __init__(self, *, markers: Markers = "auto", structure: bool = False) -> None:
         if markers not in ("auto", "always", "never"):
             raise ConfigError(f'markers must be "auto", "always" or "never", not {markers!r}')
         self.markers: Markers = markers
+        self.structure = structure
 
     @abstractmethod
     def key(self, idx: Index, call: Call) -> NDArray[np.float64]:
         """Rank of each unit of the call, higher is kept first; shape (units,)."""
 
     def compress(self, jobs: Sequence[Job], call: Call, /) -> list[Candidate]:
-        """One verbatim extract per job.
+        """One verbatim extract per job, from its text or from a rendering of it that loses nothing.
 
         The sum of the outputs' tokens is at most the sum of the jobs' `max_tokens` (unless even the emptied segments'
         placeholders are more), and none is larger than its original.
         """
         if not jobs:
             return []
-        idx = index(call)
+        idx = index(call, self.structure)
         places = [idx.position[job.segment.id] for job in jobs]
         costs = self._costs(idx, places, call)
         order = self._order(idx, places, call)
-        budget = sum(min(job.max_tokens, costs[p].total) for job, p in zip(jobs, places, strict=True))
-        caps = {p: min(job.max_tokens, costs[p].total) for job, p in zip(jobs, places, strict=True)}
+        caps = {p: min(job.max_tokens, costs[p].full) for job, p in zip(jobs, places, strict=True)}
         texts = _Fitted(idx, places, costs, order, caps, {p: self._style(idx.segments[p]) for p in places}, call)
-        texts.fit(budget)
-        return [Candidate(text=texts.text[p], spans=texts.spans[p]) for p in places]
+        texts.fit(sum(caps.values()))
+        sources = (idx.layouts[p] for p in places)
+        return [
+            Candidate(texts.text[p], texts.spans[p], source=made.text if made.form else None)
+            for p, made in zip(places, sources, strict=True)
+        ]
 
     def relevance(self, segments: Sequence[Segment], keep: float, call: Call, /) -> list[float]:
         """For each segment the share of it that is among the best ``keep`` of all their tokens."""
         if not segments:
             return []
-        idx = index(call)
+        idx = index(call, self.structure)
         places = [idx.position[s.id] for s in segments]
         costs = self._costs(idx, places, call)
         chosen = Selection(idx, costs)
         total = sum(c.total for c in costs.values())
-        chosen.fill(self._order(idx, places, call), round(keep * total), {p: c.total for p, c in costs.items()})
+        chosen.fill(self._order(idx, places, call), round(keep * total), {p: c.full for p, c in costs.items()})
         return [
             min(1.0, chosen.used[p] / costs[p].total) if chosen.count[p] and costs[p].total else 0.0 for p in places
         ]
@@ -91,19 +97,21 @@ class PooledCompressor(ABC):
     def _costs(self, idx: Index, places: list[int], call: Call) -> dict[int, Costs]:
         samples: dict[str, int] = {}
         for p in places:
-            seg = idx.segments[p]
-            samples.update({seg.empty: 0, self._gap_text(seg): 0})
+            samples.update({idx.segments[p].empty: 0, self._gap_text(idx, p): 0})
         samples = dict(zip(samples, call.counter.count(list(samples)), strict=True))
         out: dict[int, Costs] = {}
         for p in places:
             seg = idx.segments[p]
             total = call.tokens[seg.id]
-            out[p] = Costs(total, min(total, samples[seg.empty]), samples[self._gap_text(seg)])
+            empty = min(total, samples[seg.empty])
+            out[p] = Costs(total, int(idx.full[p]), empty, samples[self._gap_text(idx, p)])
         return out
 
-    def _gap_text(self, segment: Segment) -> str:
-        how = self._style(segment)
-        return "" if how == "none" else " …" if how == "dots" else "\n" + marker(segment, 12)
+    def _gap_text(self, idx: Index, place: int) -> str:
+        layout, how = idx.layouts[place], self._style(idx.segments[place])
+        if layout.gap:
+            return layout.gap
+        return "" if how == "none" else " …" if how == "dots" else "\n" + marker(layout, 12)
 
 
 class _Fitted:
@@ -121,7 +129,6 @@ class _Fitted:
     ) -> None:
         self._idx, self._places, self._costs, self._order, self._caps = idx, places, costs, order, caps
         self._styles, self._call = styles, call
-        self._units = {p: idx.spans[idx.offset[p] : idx.offset[p + 1]] for p in places}
         self._memo: dict[tuple[int, tuple[int, ...]], tuple[str, tuple[Span, ...], int]] = {}
         self.text: dict[int, str] = {}
         self.spans: dict[int, tuple[Span, ...]] = {}
@@ -155,7 +162,7 @@ class _Fitted:
         """Selects, renders and counts with this estimated budget; returns the counted size."""
         chosen = Selection(self._idx, self._costs)
         chosen.fill(self._order, estimate, self._caps)
-        chosen.fill(self._order, estimate, {p: c.total for p, c in self._costs.items()})
+        chosen.fill(self._order, estimate, {p: c.full for p, c in self._costs.items()})
         chosen.close_gaps()
         kept = {p: tuple(chosen.units(p)) for p in self._places}
         self._count([(p, units) for p, units in kept.items() if (p, units) not in self._memo])
@@ -166,19 +173,19 @@ class _Fitted:
         return total
 
     def _count(self, wanted: list[tuple[int, tuple[int, ...]]]) -> None:
-        """Renders and counts selections; one that is not smaller than its original gives way to shorter markers."""
+        """Renders and counts selections; one that is not smaller than all of it gives way to shorter markers."""
         ways: list[tuple[Style | None, bool]] = [(None, False), (None, True), ("none", False)]
         for how, short in ways:
             texts = [self._render(p, units, how, short) for p, units in wanted]
             sizes = self._call.counter.count([text for text, _ in texts])
             again: list[tuple[int, tuple[int, ...]]] = []
             for (p, units), (text, spans), size in zip(wanted, texts, sizes, strict=True):
-                seg = self._idx.segments[p]
-                if size < self._costs[p].total or (text == seg.text and size <= self._costs[p].total):
+                whole, full = self._idx.layouts[p].text, self._costs[p].full
+                if size < full or (text == whole and size <= full):
                     self._memo[p, units] = text, spans, size
                 else:
-                    # The original is as short: it stands unless a shorter rendering is found.
-                    self._memo[p, units] = seg.text, ((0, len(seg.text)),), self._costs[p].total
+                    # All of it is as short: it stands unless a shorter rendering is found.
+                    self._memo[p, units] = whole, ((0, len(whole)),), full
                     if units:
                         again.append((p, units))
             wanted = again
@@ -186,7 +193,7 @@ class _Fitted:
                 return
 
     def _render(self, p: int, units: tuple[int, ...], how: Style | None, short: bool) -> tuple[str, tuple[Span, ...]]:
-        seg = self._idx.segments[p]
-        if len(units) == len(self._units[p]) and units:
-            return seg.text, ((0, len(seg.text)),)
-        return render(seg, self._units[p], units, how or self._styles[p], short)
+        layout = self._idx.layouts[p]
+        if len(units) == len(layout.spans) and units:
+            return layout.text, ((0, len(layout.text)),)
+        return render(self._idx.segments[p], layout, units, how or self._styles[p], short)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from ctxshrink.compressors._index import LINE_TYPES
+from ctxshrink.structure import Layout
 from ctxshrink.types import Segment, Span
 
 Markers: TypeAlias = Literal["auto", "always", "never"]
@@ -13,7 +14,6 @@ Style: TypeAlias = Literal["lines", "dots", "none"]
 """How a gap shows: a marker line with a count, " … ", or not at all."""
 
 SHORT = "…"
-_UNIT_NAMES = {"table": "row", "json": "value", "html": "block", "prose": "sentence"}
 
 
 def style(segment: Segment, markers: Markers) -> Style:
@@ -25,51 +25,54 @@ def style(segment: Segment, markers: Markers) -> Style:
     return "none" if segment.kind == "document" and markers == "auto" else "dots"
 
 
-def marker(segment: Segment, omitted: int) -> str:
+def marker(layout: Layout, omitted: int) -> str:
     """The marker line for a gap, in the source's own unit: ``[… 12 lines omitted]``."""
-    name = _UNIT_NAMES.get(segment.content_type, "line")
-    return f"[… {omitted} {name}{'' if omitted == 1 else 's'} omitted]"
+    return f"[… {omitted} {layout.unit}{'' if omitted == 1 else 's'} omitted]"
 
 
 def render(
-    segment: Segment, spans: Sequence[Span], kept: Sequence[int], how: Style, short: bool = False
+    segment: Segment, layout: Layout, kept: Sequence[int], how: Style, short: bool = False
 ) -> tuple[str, tuple[Span, ...]]:
     """Joins the kept units.
 
     Args:
         segment: The original.
-        spans: All its units.
+        layout: All its units.
         kept: Indices of the kept ones, ascending.
-        how: How gaps show.
+        how: How gaps show, where the layout has no renderer of its own.
         short: Use "…" in place of marker lines.
 
     Returns:
-        The text, and its ranges in the original; neighbouring units are one range with the white space between them.
+        The text, and its ranges in the layout's text. Without a renderer, neighbouring units are one range with the
+        white space between them.
     """
     if not kept:
         return segment.empty, ()
+    text, spans = layout.text, layout.spans
+    if layout.renderer is not None:
+        return layout.renderer(kept, short), tuple(spans[i] for i in kept)
     runs: list[tuple[int, int]] = []
     for i in kept:
         if runs and runs[-1][1] == i - 1:
             runs[-1] = (runs[-1][0], i)
         else:
             runs.append((i, i))
-    text = segment.text
     ranges = tuple((spans[a][0], spans[b][1]) for a, b in runs)
     parts: list[str] = []
     previous = -1
     for (a, b), (s, e) in zip(runs, ranges, strict=True):
         if a > previous + 1:
-            parts.append(_gap(segment, text, spans, previous, a, how, short))
+            parts.append(_gap(segment, layout, previous, a, how, short))
         parts.append(text[s:e])
         previous = b
     if previous + 1 < len(spans):
-        parts.append(_gap(segment, text, spans, previous, len(spans), how, short))
+        parts.append(_gap(segment, layout, previous, len(spans), how, short))
     return "".join(parts), ranges
 
 
-def _gap(segment: Segment, text: str, spans: Sequence[Span], left: int, right: int, how: Style, short: bool) -> str:
+def _gap(segment: Segment, layout: Layout, left: int, right: int, how: Style, short: bool) -> str:
     """What stands for the units between `left` and `right` (exclusive); either may be the segment's edge."""
+    text, spans = layout.text, layout.spans
     first, last = left < 0, right >= len(spans)
     before = text[spans[left][1] : spans[left + 1][0]] if not first else ""
     after = text[spans[right - 1][1] : spans[right][0]] if not last else ""
@@ -80,6 +83,6 @@ def _gap(segment: Segment, text: str, spans: Sequence[Span], left: int, right: i
         word = SHORT
         space = "\n" if newline else " "
     else:
-        word = SHORT if short else marker(segment, right - left - 1)
+        word = SHORT if short else marker(layout, right - left - 1)
         space = "\n" if newline or segment.content_type not in ("json", "prose") else " "
     return ("" if first else space) + word + ("" if last else space)

@@ -99,6 +99,7 @@ def salience(idx: Index, call: Call) -> NDArray[np.float64]:
     score *= np.where(_array(t.endswith(("?", "？")) for t in texts) > 0, QUESTION, 1.0)
     score *= np.where(_array(_COMMITMENT.search(t) is not None for t in texts) > 0, COMMITMENT, 1.0)
     loud = emphasis(idx)
+    score *= idx.weight
     place = np.arange(n) - idx.offset[idx.segment]
     fade = np.where(line_segment[idx.segment], FADE_LINES, FADE_PROSE)
     score *= np.where(loud > 1, loud, (1.0 + place) ** -fade)

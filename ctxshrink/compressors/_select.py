@@ -17,11 +17,13 @@ class Costs:
 
     Attributes:
         total: Tokens of the original.
+        full: Tokens of all its units as they are laid out; at most `total`.
         empty: Tokens of the text that an emptied segment leaves.
         gap: Tokens of one omission marker.
     """
 
     total: int
+    full: int
     empty: int
     gap: int
 

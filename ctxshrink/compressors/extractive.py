@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ctxshrink.compressors._index import Index, index
 from ctxshrink.compressors._pooled import PooledCompressor
 from ctxshrink.compressors._query import query_scores
+from ctxshrink.compressors._render import Markers
 from ctxshrink.compressors._salience import salience
 from ctxshrink.types import Call, Trial
 
@@ -23,9 +24,13 @@ class ExtractiveCompressor(PooledCompressor):
 
     Args:
         markers: As in `PooledCompressor`.
+        structure: As in `PooledCompressor`.
     """
 
     name = "extractive"
+
+    def __init__(self, *, markers: Markers = "auto", structure: bool = True) -> None:
+        super().__init__(markers=markers, structure=structure)
 
     def key(self, idx: Index, call: Call) -> NDArray[np.float64]:
         """Query score per unit, or salience without a query."""
@@ -34,18 +39,18 @@ class ExtractiveCompressor(PooledCompressor):
 
 def lexical_rank(idx: Index, call: Call) -> NDArray[np.float64]:
     """Query score per unit, or salience without a query, shape (units,); computed once per call."""
-    found = call.cache.get(_RANK)
+    key = _RANK, idx.structured
+    found = call.cache.get(key)
     if found is None:
         found = salience(idx, call)
         if call.query is not None and call.query.strip():
             found = query_scores(idx, call.query, found)
-        call.cache[_RANK] = found
+        call.cache[key] = found
     return found
 
 
-def lexical_shares(call: Call) -> NDArray[np.float64]:
+def lexical_shares(idx: Index, call: Call) -> NDArray[np.float64]:
     """`lexical_rank` of every unit of a call as a share of the highest, in [0, 1], shape (units,)."""
-    idx = index(call)
     rank = lexical_rank(idx, call)
     top = float(rank.max()) if idx.size else 0.0
     return rank / top if top > 0 else np.zeros(idx.size)
@@ -70,12 +75,14 @@ def best_dropped(trials: Sequence[Trial], call: Call, shares: NDArray[np.float64
 
 def _best_dropped(trial: Trial, idx: Index, rank: NDArray[np.float64]) -> float:
     place = idx.position[trial.segment.id]
-    best, spans, at = 0.0, list(trial.spans or ()), 0
+    # Spans point into this layout, or say nothing about it: a compressor may have selected from another text.
+    same = trial.spans is not None and trial.basis == idx.layouts[place].text
+    best, spans, at = 0.0, list(trial.spans or ()) if same else [], 0
     for unit in range(int(idx.offset[place]), int(idx.offset[place + 1])):
         start, end = idx.spans[unit]
         while at < len(spans) and spans[at][1] < end:
             at += 1
-        kept = spans[at][0] <= start if at < len(spans) else trial.spans is None and idx.text(unit) in trial.text
+        kept = spans[at][0] <= start if at < len(spans) else not same and idx.text(unit) in trial.text
         if not kept:
             best = max(best, float(rank[unit]))
     return best

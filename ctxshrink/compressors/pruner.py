@@ -42,6 +42,7 @@ class PrunerCompressor(PooledCompressor):
         folder: A model folder as ``ctxshrink train pruner`` writes it; None for the one that is shipped.
         threads: Threads of onnxruntime; 0 for one per physical core.
         markers: As in `PooledCompressor`.
+        structure: As in `PooledCompressor`.
 
     Raises:
         ConfigError: ``threads`` is negative.
@@ -50,26 +51,33 @@ class PrunerCompressor(PooledCompressor):
 
     name = "pruner"
 
-    def __init__(self, folder: str | Path | None = None, *, threads: int = 0, markers: Markers = "auto") -> None:
-        super().__init__(markers=markers)
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        threads: int = 0,
+        markers: Markers = "auto",
+        structure: bool = True,
+    ) -> None:
+        super().__init__(markers=markers, structure=structure)
         self._encoder = Encoder(folder, threads=threads)
 
     def key(self, idx: Index, call: Call) -> NDArray[np.float64]:
         """Place of each unit in the order of gain, or salience without a query."""
         lexical = lexical_rank(idx, call)
         if call.query is None or not idx.size:
-            call.cache[_SHARES] = lexical_shares(call)
+            call.cache[_SHARES, idx.structured] = lexical_shares(idx, call)
             return lexical
         trust = encoder_trust(call.query)
         if not trust:
-            call.cache[_SHARES] = lexical_shares(call)
+            call.cache[_SHARES, idx.structured] = lexical_shares(idx, call)
             return by_gain(idx, _standard(lexical, np.ones(idx.size, dtype=bool)), GAINS)
         seen = read(idx, call.query, self._encoder, _worth_reading(idx, lexical))
         score = _standard(lexical, seen.read) + trust * ASKED * _standard(seen.asked, seen.read)
         for weight, cosine in ((MEAN, seen.mean), (LATE, seen.late), (WINDOW, seen.window)):
             worst = cosine[seen.read].min(initial=1.0)  # what was not read is taken to match like the worst that was
             score += trust * weight * _standard(np.where(seen.read, cosine, worst), seen.read)
-        call.cache[_SHARES] = np.exp(SHARPNESS * (score - score.max()))
+        call.cache[_SHARES, idx.structured] = np.exp(SHARPNESS * (score - score.max()))
         return by_gain(idx, score, GAINS)
 
 
@@ -78,13 +86,15 @@ def relevance_shares(call: Call) -> NDArray[np.float64]:
 
     From the pruner that ranked the call, else from the embedded one; by words alone where it cannot be loaded.
     """
-    if _SHARES not in call.cache:
+    idx = index(call)
+    key = _SHARES, idx.structured
+    if key not in call.cache:
         try:
-            PrunerCompressor().key(index(call), call)
+            PrunerCompressor().key(idx, call)
         except ModelError as error:
             _log.warning("relevance by words alone: %s", error)
-            call.cache[_SHARES] = lexical_shares(call)
-    return call.cache[_SHARES]
+            call.cache[key] = lexical_shares(idx, call)
+    return call.cache[key]
 
 
 def _worth_reading(idx: Index, lexical: NDArray[np.float64]) -> list[int]:

@@ -1,0 +1,10 @@
+"""Layout of diff texts."""
+
+from __future__ import annotations
+
+from ctxshrink.structure.layout import Layout
+
+
+def layout(text: str) -> Layout | None:
+    """None: a diff text is taken as it stands."""
+    return None

@@ -1,0 +1,10 @@
+"""Layout of log texts."""
+
+from __future__ import annotations
+
+from ctxshrink.structure.layout import Layout
+
+
+def layout(text: str) -> Layout | None:
+    """None: a log text is taken as it stands."""
+    return None
