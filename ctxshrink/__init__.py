@@ -18,9 +18,10 @@ from .errors import (
     FormatError,
     MissingExtraError,
     ModelError,
+    StoreError,
 )
 from .guardrails import AllOf, KeepFacts, PerplexityGuardrail
-from .policies import Adaptive, KeepRatio, TokenBudget
+from .policies import Adaptive, KeepRatio, Lossless, TokenBudget
 from .prefix import Conversation
 from .result import ShrinkResult
 from .shrinker import Shrinker
@@ -42,12 +43,14 @@ __all__ = [
     "FormatError",
     "KeepFacts",
     "KeepRatio",
+    "Lossless",
     "MissingExtraError",
     "ModelError",
     "PerplexityGuardrail",
     "Segment",
     "ShrinkResult",
     "Shrinker",
+    "StoreError",
     "TokenBudget",
     "Verdict",
     "__version__",

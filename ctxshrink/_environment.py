@@ -14,7 +14,10 @@ OPTIONAL: Final = {
     "tiktoken": "tiktoken",
     "transformers": "transformers",
     "torch": "train",
+    "sqlalchemy": "store",
+    "tree-sitter": "code",
     "langchain-core": "langchain",
+    "langchain": "langchain",
     "llama-index-core": "llama-index",
 }
 """Optional distributions and the extra that brings each."""

@@ -10,16 +10,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ._deadline import DeadlineExceeded, describe, within_deadline
 from .compressors import get_compressor
 from .errors import BudgetError, ConfigError
-from .ladder import DeadlineExceeded, Ladder, describe, within_deadline
+from .ladder import Ladder
 from .policies import check_keep, check_max_tokens, policy_goal, recent_turns, unlocked_budget
 from .result import ShrinkResult
 from .shares import checked_keeps, shares
-from .types import Call, Compressor, Decision, Goal, Guardrail, Job, OnReject, Policy, Ranker, Segment, TokenCounter
+from .types import (
+    Call,
+    Compressor,
+    Decision,
+    Goal,
+    Guardrail,
+    Job,
+    OnReject,
+    OriginalStore,
+    Policy,
+    Ranker,
+    Segment,
+    TokenCounter,
+)
 
 _log = logging.getLogger("ctxshrink")
 
+REFERRED = 100
+"""Least tokens of a segment whose original is stored: for a smaller one the reference would cost a good part of it."""
 ANCHOR_CHARS = 1600
 """Characters of recent turns in the anchor: a few hundred tokens, as much as a small scorer can use."""
 
@@ -34,6 +50,7 @@ class Engine:
     counter: TokenCounter
     mode: Literal["apply", "observe"]
     deadline: float | None
+    store: OriginalStore | None = None
 
     def run(
         self,
@@ -87,11 +104,12 @@ class Engine:
                 "give keep or max_tokens, not both; for both bounds at once use a policy: "
                 "Adaptive(keep=0.5) & TokenBudget(4000)"
             )
+        own = policy_goal(self.policy)
         if keep is not None:
-            return Goal(keep=check_keep(keep))
+            return Goal(keep=check_keep(keep), lossless=own.lossless)
         if max_tokens is not None:
-            return Goal(max_tokens=check_max_tokens(max_tokens))
-        return policy_goal(self.policy)
+            return Goal(max_tokens=check_max_tokens(max_tokens), lossless=own.lossless)
+        return own
 
     def _call(self, segments: Sequence[Segment], query: str | None, goal: Goal) -> Call:
         window = recent_turns(self.policy)
@@ -107,10 +125,14 @@ class Engine:
     def _decide(self, call: Call, budget: int, on_reject: OnReject, warnings: list[str]) -> list[Decision]:
         unlocked = [s for s in call.segments if not s.locked]
         total = sum(call.tokens[s.id] for s in unlocked)
+        if call.goal.lossless:
+            decided = self._render(unlocked, call)
+            return [decided.get(s.id) or _untouched(s, call, "") for s in call.segments]
         if not total or (call.goal != Goal() and total <= budget):
             return [_untouched(s, call, "the input fits as it is") for s in call.segments]
         ranked = self._rank(unlocked, call, budget / total, warnings)
         keeps = checked_keeps(self.policy(ranked, call), ranked, self.policy)
+        ranked = self._refer(ranked, call, warnings)
         marks = dict(zip((s.id for s in ranked), self.counter.count([s.empty for s in ranked]), strict=True))
         least = {i: min(n, call.tokens[i]) for i, n in marks.items()}
         share = shares(keeps, ranked, call, budget, least)
@@ -118,6 +140,30 @@ class Engine:
         ladder = Ladder(self.compressors, self.guardrail, on_reject, get_compressor("lead"))
         decided = ladder.run(jobs, call)
         return [decided.get(s.id) or _untouched(s, call, "the policy keeps it whole") for s in call.segments]
+
+    def _render(self, unlocked: Sequence[Segment], call: Call) -> dict[str, Decision]:
+        """Every segment with as few tokens as lose nothing."""
+        jobs = [Job(s, 1.0, call.tokens[s.id]) for s in unlocked]
+        structural = get_compressor("structural")
+        return Ladder([structural], self.guardrail, "exceed", structural, softer_steps=0).run(jobs, call)
+
+    def _refer(self, segments: list[Segment], call: Call, warnings: list[str]) -> list[Segment]:
+        """The segments with the line that a shortened text of them ends with; their originals are stored by then."""
+        if self.store is None or self.mode == "observe":
+            return segments
+        from .expand import reference_line
+
+        large = [s for s in segments if call.tokens[s.id] >= REFERRED]
+        try:
+            ids = self.store.save([s.text for s in large])
+        except Exception as error:  # noqa: BLE001  fail open: what is left out is then counted, and cannot be had again
+            warnings.append(f"the store failed ({describe(error)}): what was left out cannot be expanded")
+            return segments
+        lines = {s.id: reference_line(i) for s, i in zip(large, ids, strict=True)}
+        return [
+            replace(s, reference=lines[s.id], empty=lines[s.id] if s.empty else "") if s.id in lines else s
+            for s in segments
+        ]
 
     def _rank(self, unlocked: list[Segment], call: Call, keep: float, warnings: list[str]) -> list[Segment]:
         """Segments with their relevance from the first compressor that ranks without failing; as they are without."""

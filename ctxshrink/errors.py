@@ -5,10 +5,11 @@ CtxShrinkError
 │   ├── BudgetError                 strict=True and the locked text alone is larger than max_tokens
 │   └── FormatError                 an input whose shape no message format or seat recognises
 ├── MissingExtraError (ImportError) an optional package is needed; the message holds the pip command
-└── ModelError (RuntimeError)       a model or tokenizer file is missing, truncated or foreign
+├── ModelError (RuntimeError)       a model or tokenizer file is missing, truncated or foreign
+└── StoreError (RuntimeError)       the database of originals cannot be opened, read or written
 
-Only misconfiguration raises. What goes wrong while compressing (a compressor, a scorer, a deadline) never does: the
-text comes back unchanged and its `Decision` says why.
+Only misconfiguration raises. What goes wrong while compressing (a plug-in, a store, a deadline) never does:
+the text comes back unchanged and its `Decision` says why.
 """
 
 
@@ -43,3 +44,7 @@ class MissingExtraError(CtxShrinkError, ImportError):
 
 class ModelError(CtxShrinkError, RuntimeError):
     """A model or tokenizer file is missing, truncated or not one of ours."""
+
+
+class StoreError(CtxShrinkError, RuntimeError):
+    """The store cannot be opened, read or written. The message says what to do and never holds a password."""

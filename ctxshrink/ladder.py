@@ -8,23 +8,15 @@ share, and where all fails the least risky text that fits is forced through and 
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import math
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
+from ._deadline import DeadlineExceeded, describe, within_deadline
 from .types import Action, Attempt, Call, Candidate, Compressor, Decision, Guardrail, Job, OnReject, Trial, Verdict
 
 _log = logging.getLogger("ctxshrink")
-T = TypeVar("T")
-
-
-class DeadlineExceeded(Exception):
-    """The call's deadline passed while a plug-in was at work. Never leaves this package."""
 
 
 @dataclass
@@ -167,11 +159,12 @@ class Ladder:
         if not work:
             return
         jobs = [j for _, j in work]
-        candidates = _candidates(compressor, jobs, call)
+        raw = _candidates(compressor, [_without_reference(j, call) for j in jobs], call)
+        candidates = [_with_reference(j, c) for j, c in zip(jobs, raw, strict=True)]
         sizes = call.counter.count([c.text if c.error is None else "" for c in candidates])
         errors = _size_errors(jobs, candidates, sizes, call)
         judged = [i for i, j in enumerate(jobs) if errors[i] is None and candidates[i].text != j.segment.text]
-        trials = [_trial(jobs[i], candidates[i]) for i in judged]
+        trials = [_trial(jobs[i], raw[i]) for i in judged]
         verdicts = dict(zip(judged, self._judge(trials, call), strict=True))
         for i, (climb, job) in enumerate(work):
             attempt = Attempt(compressor.name, job.keep, sizes[i], verdicts.get(i), errors[i])
@@ -206,7 +199,8 @@ class Ladder:
             return climb.decide("forced", reason, call, attempt, candidate)
         why = why or (climb.attempts[-1].error if climb.attempts else None) or "no attempt fitted"
         job = replace(climb.job, max_tokens=room, keep=room / call.tokens[climb.job.segment.id])
-        [candidate] = _candidates(self.last_resort, [job], replace(call, deadline=None))
+        [raw] = _candidates(self.last_resort, [_without_reference(job, call)], replace(call, deadline=None))
+        candidate = _with_reference(job, raw)
         [tokens] = call.counter.count([candidate.text])
         if candidate.error is not None or tokens > room:
             return climb.fall_back(f"{why}, and nothing could be made to fit the budget", call)
@@ -218,11 +212,33 @@ def _trial(job: Job, candidate: Candidate) -> Trial:
     return Trial(job.segment, candidate.text, candidate.spans, candidate.source)
 
 
+def _without_reference(job: Job, call: Call) -> Job:
+    """The job with room left for the line that says how to get the original back."""
+    if not job.segment.reference:
+        return job
+    [line] = call.counter.count(["\n" + job.segment.reference])
+    room = max(0, job.max_tokens - line)
+    return replace(job, keep=room / call.tokens[job.segment.id], max_tokens=room)
+
+
+def _with_reference(job: Job, candidate: Candidate) -> Candidate:
+    """The candidate with that line, where something was left out and something is left."""
+    segment = job.segment
+    whole = candidate.text in (segment.text, segment.empty, candidate.source)
+    if not segment.reference or candidate.error is not None or whole:
+        return candidate
+    return replace(candidate, text=f"{candidate.text}\n{segment.reference}")
+
+
 def _accept(climb: _Climb, candidate: Candidate, attempt: Attempt, call: Call) -> None:
     segment = climb.job.segment
     if candidate.text == segment.text or attempt.tokens >= call.tokens[segment.id]:
         return climb.keep_original("kept", f"{attempt.compressor} found nothing to leave out", call)
+    if candidate.text == candidate.source:
+        reason = f"rendered as {candidate.form or 'a shorter text'}: nothing was left out"
+        return climb.decide("compressed", reason, call, attempt, candidate)
     reason = f"{attempt.compressor} at keep {attempt.keep:.2f}"
+    reason += f" of {candidate.form}" if candidate.form else ""
     if attempt.verdict is not None:
         reason += f"; {attempt.verdict.reason}"
     return climb.decide(
@@ -266,35 +282,3 @@ def _size_errors(jobs: list[Job], candidates: list[Candidate], sizes: list[int],
             error = f"{size} tokens are more than its share of {job.max_tokens}"
         errors.append(error)
     return errors
-
-
-def within_deadline(work: Callable[[], T], call: Call) -> T:
-    """Run ``work``; with a deadline, stop waiting for it when the time is up (the abandoned thread ends by itself)."""
-    if call.deadline is None:
-        return work()
-    left = call.deadline - time.monotonic()
-    if left <= 0:
-        raise DeadlineExceeded
-    done: list[T] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            done.append(work())
-        except BaseException as error:  # noqa: BLE001  raised again in the waiting thread
-            failed.append(error)
-
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(run,), daemon=True, name="ctxshrink-deadline")
-    thread.start()
-    thread.join(left)
-    if failed:
-        raise failed[0]
-    if not done:
-        raise DeadlineExceeded
-    return done[0]
-
-
-def describe(error: BaseException) -> str:
-    """An exception in a line, cut to 300 characters."""
-    return f"{type(error).__name__}: {error}"[:300]

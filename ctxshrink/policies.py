@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .errors import ConfigError
+from .structure.failures import reports_failure
 from .types import Call, ContentType, Goal, Kind, Policy, Segment
 
 RECENT_TURNS = 4
@@ -70,13 +71,18 @@ class Combined(_Composable):
 
     @property
     def goal(self) -> Goal:
-        """``&``: the smaller of each bound. ``|``: the larger, and none where one policy has none."""
+        """``&``: the smaller of each bound. ``|``: the larger, and none where one policy has none.
+
+        Nothing may be left out where both policies say so (``&``), or one of them (``|``).
+        """
         a, b = policy_goal(self.first), policy_goal(self.second)
         keeps, maxes = [a.keep, b.keep], [a.max_tokens, b.max_tokens]
         if self.pick is min:
-            return Goal(min((k for k in keeps if k is not None), default=None), _least(maxes))
+            least = min((k for k in keeps if k is not None), default=None)
+            return Goal(least, _least(maxes), a.lossless and b.lossless)
         keep = None if None in keeps else max(k for k in keeps if k is not None)
-        return Goal(keep, None if None in maxes else max(m for m in maxes if m is not None))
+        most = None if None in maxes else max(m for m in maxes if m is not None)
+        return Goal(keep, most, a.lossless or b.lossless)
 
     def __call__(self, segments: Sequence[Segment], call: Call, /) -> Mapping[str, float]:
         """Combine the keeps of both policies segment by segment."""
@@ -157,6 +163,28 @@ class TokenBudget(_Composable):
         return _uniform(segments, call)
 
 
+@dataclass(frozen=True)
+class Lossless(_Composable):
+    """Nothing is left out: JSON, tables, logs and the like are only rendered with fewer tokens.
+
+    A call's ``keep`` or ``max_tokens`` does not override this; a bound that cannot be met is a warning on the result.
+
+    Args:
+        recent_turns: Newest turns that stay exact.
+    """
+
+    recent_turns: int = RECENT_TURNS
+
+    @property
+    def goal(self) -> Goal:
+        """No bound, and no loss."""
+        return Goal(lossless=True)
+
+    def __call__(self, segments: Sequence[Segment], call: Call, /) -> Mapping[str, float]:
+        """Everything of everything."""
+        return dict.fromkeys((s.id for s in segments), 1.0)
+
+
 _KIND_FLOORS: dict[Kind, float] = {"user": 0.05, "assistant": 0.05, "tool_result": 0.02, "document": 0.0}
 _TYPE_FLOORS: dict[ContentType, float] = {"code": 0.1, "diff": 0.1}
 
@@ -179,6 +207,8 @@ class Adaptive(_Composable):
         type_floors: Least keep by content type, merged over the defaults. The larger of the two floors holds; documents
             have no floor unless ``kind_floors`` gives one: of ten chunks, one may come out whole and nine empty.
         min_tokens: Segments of at most this many tokens are kept whole: what they could save is not worth a marker.
+        failure_tokens: Tool output that reports a failure is kept whole up to this many tokens: what went wrong is what
+            the next step depends on.
     """
 
     keep: float = 0.5
@@ -188,6 +218,7 @@ class Adaptive(_Composable):
     kind_floors: Mapping[Kind, float] = field(default_factory=dict[Kind, float])
     type_floors: Mapping[ContentType, float] = field(default_factory=dict[ContentType, float])
     min_tokens: int = 8
+    failure_tokens: int = 2000
 
     def __post_init__(self) -> None:
         check_keep(self.keep)
@@ -205,6 +236,12 @@ class Adaptive(_Composable):
         if segment.kind == "document":
             return self.kind_floors.get("document", 0.0)
         if tokens <= self.min_tokens:
+            return 1.0
+        if (
+            segment.kind == "tool_result"
+            and tokens <= self.failure_tokens
+            and reports_failure(segment.text, segment.content_type)
+        ):
             return 1.0
         by_kind = {**_KIND_FLOORS, **self.kind_floors}.get(segment.kind, 0.0)
         by_type = {**_TYPE_FLOORS, **self.type_floors}.get(segment.content_type, 0.0)

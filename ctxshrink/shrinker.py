@@ -22,7 +22,7 @@ from .result import ShrinkResult
 from .seats import emptied
 from .text import content_type
 from .tokens import resolve_counter
-from .types import Compressor, Guardrail, OnReject, Policy, Segment, TokenCounter
+from .types import Compressor, Guardrail, OnReject, OriginalStore, Policy, Segment, TokenCounter
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -58,6 +58,9 @@ class Shrinker:
         mode: ``"apply"``, or ``"observe"``: do all the work, return the input, report what would have been saved.
         deadline: Seconds after which a call returns what it has, the rest uncompressed; None waits. A plug-in that is
             still at work then is left to end in a background thread.
+        store: Keeps the originals of what is shortened, such as a `ctxshrink.store.Store`. Each shortened text then
+            ends with a line that names its original, for the ``expand`` tool (`ctxshrink.expand`); the line counts
+            towards the budget. Segments of under 100 tokens are not stored.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -73,6 +76,7 @@ class Shrinker:
         counter: str | Callable[[str], int] | TokenCounter = "embedded",
         mode: Literal["apply", "observe"] = "apply",
         deadline: float | None = None,
+        store: OriginalStore | None = None,
     ) -> None:
         if policy is not None and not callable(policy):
             raise ConfigError(f"policy must be callable, like Adaptive(); got {policy!r}")
@@ -88,9 +92,13 @@ class Shrinker:
             guardrail = PerplexityGuardrail()
         elif guardrail is not None and not hasattr(guardrail, "check"):
             raise ConfigError(f'guardrail must be "perplexity", None or have a check method; got {guardrail!r}')
+        if store is not None and not (hasattr(store, "save") and hasattr(store, "load")):
+            raise ConfigError(
+                f'store must be None or have save and load, like Store("sqlite:///context.db"); got {store!r}'
+            )
         found = tuple(get_compressor(c) for c in compressors)
         policy = policy if policy is not None else Adaptive()
-        self._engine = Engine(policy, found, guardrail, resolve_counter(counter), mode, deadline)
+        self._engine = Engine(policy, found, guardrail, resolve_counter(counter), mode, deadline, store)
 
     def __repr__(self) -> str:
         e = self._engine
@@ -104,6 +112,11 @@ class Shrinker:
     def mode(self) -> Literal["apply", "observe"]:
         """``apply`` or ``observe``."""
         return self._engine.mode
+
+    @property
+    def store(self) -> OriginalStore | None:
+        """Where originals are kept."""
+        return self._engine.store
 
     @property
     def counter(self) -> TokenCounter:

@@ -47,6 +47,7 @@ class Segment:
         title: A document's title or heading; read when ranking, never part of the text or of its count.
         empty: What an emptied segment leaves behind. "" for documents; "…" for messages, whose providers refuse
             empty content.
+        reference: Line that a shortened text of it ends with: how to get the original back. "" where it is not stored.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Segment:
     relevance: float = 1.0
     title: str = ""
     empty: str = ""
+    reference: str = ""
 
     @property
     def locked(self) -> bool:
@@ -155,12 +157,14 @@ class Candidate:
         error: Why this job failed; the text is ignored then.
         source: A rendering of the original that loses nothing (see `ctxshrink.structure`) and that `text` was selected
             from; None is the original itself. A text equal to its source left nothing out.
+        form: How `source` differs from the original, in a few words, for the reason of the decision.
     """
 
     text: str
     spans: tuple[Span, ...] | None = None
     error: str | None = None
     source: str | None = None
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,18 @@ class Guardrail(Protocol):
 
     def check(self, trials: Sequence[Trial], call: Call, /) -> Sequence[Verdict]:
         """One verdict per trial, in order. Must be deterministic. May raise: nothing is accepted then."""
+        ...
+
+
+class OriginalStore(Protocol):
+    """Keeps originals, so that what was left out can be had again. `ctxshrink.store.Store` is one."""
+
+    def save(self, texts: Sequence[str], /) -> list[str]:
+        """A short id for each text; all are durable when this returns. May raise: nothing is referred to then."""
+        ...
+
+    def load(self, id: str, /) -> str | None:
+        """The text of an id; None where there is none any more."""
         ...
 
 

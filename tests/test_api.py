@@ -18,18 +18,21 @@ EXPORTED = {
     "FormatError",
     "KeepFacts",
     "KeepRatio",
+    "Lossless",
     "MissingExtraError",
     "ModelError",
     "PerplexityGuardrail",
     "Segment",
     "ShrinkResult",
     "Shrinker",
+    "StoreError",
     "TokenBudget",
     "Verdict",
     "__version__",
     "shrink_prompt",
 }
 HEAVY = {"torch", "transformers", "onnxruntime", "tokenizers", "langchain_core", "llama_index", "tiktoken", "onnx"}
+HEAVY |= {"sqlalchemy", "tree_sitter", "selectolax", "langchain"}
 
 
 def test_exported_names() -> None:

@@ -19,6 +19,7 @@ GROUP = "ctxshrink.compressors"
 _BUILT_IN = {
     "pruner": "ctxshrink.compressors.pruner:PrunerCompressor",
     "extractive": "ctxshrink.compressors.extractive:ExtractiveCompressor",
+    "structural": "ctxshrink.compressors.structural:StructuralCompressor",
     "bm25": "ctxshrink.compressors.baselines:BM25Compressor",
     "lead": "ctxshrink.compressors.baselines:LeadCompressor",
     "random": "ctxshrink.compressors.baselines:RandomCompressor",

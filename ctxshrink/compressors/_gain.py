@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxshrink.compressors._index import Index
+from ctxshrink.text import CJK
 
 PICKS = 40
 """Units picked one by one; the rest follow by score."""
 _WORDS = re.compile(r"\W+")
 _NOTE = re.compile(r"\s*\([^()]*\)\s*$")
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_CJK = re.compile(f"[{CJK}]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class PooledCompressor(ABC):
         texts.fit(sum(caps.values()))
         sources = (idx.layouts[p] for p in places)
         return [
-            Candidate(texts.text[p], texts.spans[p], source=made.text if made.form else None)
+            Candidate(texts.text[p], texts.spans[p], source=made.text if made.form else None, form=made.form)
             for p, made in zip(places, sources, strict=True)
         ]
 

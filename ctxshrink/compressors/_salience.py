@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxshrink.compressors._index import LINE_TYPES, Index
+from ctxshrink.text import CJK
 from ctxshrink.types import Call, ContentType
 
 RARITY = 0.7
@@ -45,7 +46,7 @@ FADE_LINES, FADE_PROSE = 0.6, 0.15
 message the first sentences say what it is about. Lines under `EMPHASIS` are exempt."""
 
 _NUMBER = re.compile(r"\d{1,3}")
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_CJK = re.compile(f"[{CJK}]")
 _COMMITMENT = re.compile(
     r"\b(?:must|never|always|deadline|due|require[ds]?|"
     r"do not|don['’]t|cannot|can['’]t|prefer|favou?rite|allergic|my name|"

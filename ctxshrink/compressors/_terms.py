@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]{{1,400}}|[^\W_{_CJK}]{{1,400}}")
+from ctxshrink.text import CJK
+
+_WORD = re.compile(rf"[{CJK}]{{1,400}}|[^\W_{CJK}]{{1,400}}")
 _CAMEL = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}(?![a-z])|\d+")
-_IS_CJK = re.compile(f"[{_CJK}]")
+_IS_CJK = re.compile(f"[{CJK}]")
 # Inflections of English, German, French and Spanish, longest first. Over-stemming costs a little precision, missing an
 # inflection costs the sentence.
 _SUFFIX = re.compile(

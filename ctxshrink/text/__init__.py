@@ -6,7 +6,8 @@ linear in its length. Six languages are handled: English, German, French, Spanis
 
 from ctxshrink.text._detect import content_type
 from ctxshrink.text._protected import protected_spans
+from ctxshrink.text._script import CJK
 from ctxshrink.text._sentences import sentences
 from ctxshrink.text._units import MAX_UNIT, json_parents, units
 
-__all__ = ["MAX_UNIT", "content_type", "json_parents", "protected_spans", "sentences", "units"]
+__all__ = ["CJK", "MAX_UNIT", "content_type", "json_parents", "protected_spans", "sentences", "units"]

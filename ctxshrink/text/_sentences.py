@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 
+from ctxshrink.text._script import CJK
 from ctxshrink.types import Span
 
 _CLOSE = "\"'”’»)\\]}*_“«›"
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
 _CJK_CLOSE = "」』”’）】》〉\"')]"
 # A full stop of the Latin script with the closing quotes behind it, before white space; or one of the CJK script, which
 # needs none. Possessive repeats and look-behinds keep the search linear on runs of dots.
 _STOP = re.compile(
     rf"(?<![.!?…])(?P<latin>[.!?…]++)(?P<close>(?:[{_CLOSE}]|\ ''|[ \u00a0\u202f][»)\]](?=\s|$)){{0,6}})(?=\s|$)"
     rf"|(?P<cjk>(?<![。！？｡])[。！？｡]++)(?P<cclose>[{re.escape(_CJK_CLOSE)}]{{0,6}})"
-    rf"|(?P<mixed>(?<=[{_CJK}])[!?]{{1,9}}+)(?P<mclose>[{re.escape(_CJK_CLOSE)}]{{0,6}})(?=[{_CJK}「『“（])"
+    rf"|(?P<mixed>(?<=[{CJK}])[!?]{{1,9}}+)(?P<mclose>[{re.escape(_CJK_CLOSE)}]{{0,6}})(?=[{CJK}「『“（])"
 )
 _QUOTED_ON = re.compile(r"[とっのはがをにもだで、，,；;：:]")  # 「…。」と言った goes on; so does “…！”，他说
 _NEXT = re.compile(r"[\s\"'“‘«‹„‚»(\[{¿¡—–*_`-]{0,12}")
@@ -71,7 +71,7 @@ _HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]")
 _ROW = re.compile(r"[ \t]{0,20}\|")
 _LINE_END = re.compile(r"[.!?…:;。！？：；][\"'”’»)\]」』）*_]{0,4}$")
 _FIRST_WORD = re.compile(r"\S{1,40}")
-_CJK_CHAR = re.compile(f"[{_CJK}]")
+_CJK_CHAR = re.compile(f"[{CJK}]")
 
 
 def sentences(text: str) -> list[Span]:

@@ -1,0 +1,110 @@
+"""A database that threads, processes and forked children share, and what its errors say."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from typing import Final
+
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ctxshrink.errors import StoreError
+from ctxshrink.store import _sql as sql
+
+_SECRETS: Final = ("pass", "pwd", "secret", "token", "key")
+
+
+class Database:
+    """Connections to one database, with the tables in place.
+
+    Args:
+        url: As SQLAlchemy reads it.
+
+    Raises:
+        StoreError: It cannot be opened. So do reading and writing when it fails.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = sql.parse(url)
+        self.in_memory = sql.in_memory(self._url)
+        self._inherited: list[Engine] = []
+        self._closed = False
+        self._open()
+        with translated(self._url, "open"):
+            sql.set_up(self._engine)
+
+    def __str__(self) -> str:
+        return sql.shown(self._url)
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        """A transaction that only reads."""
+        with translated(self._url, "read"), self._connected().connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """A transaction that writes: committed at the end, rolled back on an error."""
+        engine = self._connected()
+        # Threads queue here: SQLite polls for its lock with growing pauses, and some would wait for a second.
+        with self._turn, translated(self._url, "write to"), sql.writing(engine) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        self._closed = True
+        if self._pid == os.getpid():
+            self._engine.dispose()
+
+    def _open(self) -> None:
+        self._engine = sql.connect(self._url)
+        polls = self._url.get_backend_name() == "sqlite" and not self.in_memory
+        self._turn = threading.Lock() if polls else nullcontext()
+        self._pid = os.getpid()
+
+    def _connected(self) -> Engine:
+        if self._closed:
+            raise StoreError("the store is closed")
+        if self._pid != os.getpid() and not self.in_memory:
+            # A connection must not be used, nor closed, on the other side of a fork: closing would drop the parent's
+            # file locks. Held here, it is never collected.
+            self._inherited.append(self._engine)
+            self._open()
+        return self._engine
+
+
+@contextmanager
+def translated(url: URL, doing: str) -> Generator[None]:
+    """Turn the errors of drivers and of the file system into `StoreError`, without secrets.
+
+    Args:
+        url: What was opened.
+        doing: What failed, to follow "could not".
+    """
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        detail = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+        secrets = [s for s in _secrets(url) if s in str(error) or s in detail]
+        for secret in secrets:
+            detail = detail.replace(secret, "***")
+        message = f"could not {doing} the store at {sql.shown(url)}: {detail}{_advice(detail)}"
+        raise StoreError(message) from (None if secrets else error)
+
+
+def _secrets(url: URL) -> list[str]:
+    options = [v for k, v in url.query.items() if isinstance(v, str) and any(s in k.lower() for s in _SECRETS)]
+    return [s for s in (str(url.password or ""), *options) if s]
+
+
+def _advice(detail: str) -> str:
+    if "database is locked" in detail:
+        return "; another process holds it, raise the waiting time with ?timeout=seconds"
+    if "unable to open database file" in detail:
+        return "; the folder must exist and be writable, and the path must name a file"
+    if "disk is full" in detail:
+        return "; free some space, or bound the store with max_bytes"
+    return ""

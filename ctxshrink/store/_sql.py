@@ -1,0 +1,212 @@
+"""Databases: how they are named, opened, set up and written to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Insert,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
+
+from ctxshrink.errors import StoreError
+from ctxshrink.store._schema import VERSION, metadata, schema
+
+_log = logging.getLogger("ctxshrink")
+
+BUSY_SECONDS: Final = 30
+"""How long SQLite waits for another writer, unless the URL says ``?timeout=…``."""
+
+_WRITES: Final = "ctxshrink_writes"
+_TRIES: Final = 5
+
+
+def parse(url: str) -> URL:
+    """Read a database URL.
+
+    Raises:
+        StoreError: It is none, names an unknown database, or its driver is not installed. The message does not repeat
+            the URL: what cannot be parsed may hold a password anywhere.
+    """
+    hint = 'write it as "sqlite:///file.db" or "postgresql+psycopg://user:password@host/database"'
+    try:
+        parsed = make_url(url)
+        dialect = parsed.get_dialect()
+        dialect.import_dbapi()
+    except NoSuchModuleError:
+        raise StoreError(f"the store's url names an unknown database; {hint}") from None
+    except (ArgumentError, ValueError):
+        raise StoreError(f"the store's url is not a database URL; {hint}") from None
+    except ImportError as error:
+        raise StoreError(
+            f"the driver that the store's url names is not installed ({error.name}): install it with pip, or name "
+            'another after a "+", as in "postgresql+psycopg://…"'
+        ) from None
+    if dialect.is_async:
+        raise StoreError(f"the store's url names an asynchronous driver, {parsed.drivername!r}; name a synchronous one")
+    return parsed
+
+
+def shown(url: URL) -> str:
+    """The URL without its password and options."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def in_memory(url: URL) -> bool:
+    """True for a database that lives in this process only."""
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def connect(url: URL) -> Engine:
+    """An engine whose SQLite connections are safe among threads and processes.
+
+    SQLite runs in WAL mode, so that readers and one writer never wait for each other, and a writer takes the write lock
+    when it begins: a transaction that reads first and writes later could not wait for the lock. ``synchronous=NORMAL``
+    keeps what was committed when the process dies; when the machine does, the last commits may be missing.
+    """
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    if in_memory(url):
+        # One connection that everyone waits for: another one would open another, empty database.
+        engine = create_engine(
+            url,
+            hide_parameters=True,
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=0,
+            connect_args={"check_same_thread": False},
+        )
+    else:
+        _create_private(url)
+        wait = {} if "timeout" in url.query else {"timeout": BUSY_SECONDS}
+        engine = create_engine(url, hide_parameters=True, connect_args=wait)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _create_private(url: URL) -> None:
+    """Create the file before SQLite does: it holds prompts, so it is the owner's alone."""
+    path = str(url.database)
+    if path.startswith("file:"):
+        return
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+    except OSError:
+        _log.debug("the store's file could not be created; opening it will say why", exc_info=True)
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # The driver's own BEGIN comes too late and takes no write lock.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def writing(engine: Engine) -> Generator[Connection]:
+    """A transaction that writes: committed at the end, rolled back on an error."""
+    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        yield connection
+
+
+def set_up(engine: Engine) -> None:
+    """Create the tables where they are missing, and check their version.
+
+    Raises:
+        StoreError: The tables are from a newer version of this package.
+        SQLAlchemyError: The database failed.
+    """
+    for attempt in range(_TRIES):
+        try:
+            with engine.connect() as connection:  # Reads first: a store may be read-only, or busy.
+                ready = _has_tables(connection)
+            if not ready:
+                with writing(engine) as connection:
+                    _create_tables(connection)
+            return
+        except DBAPIError as error:  # Where another process sets up the same database right now, wait for it.
+            race = isinstance(error, IntegrityError) or any(word in str(error.orig) for word in ("locked", "exist"))
+            if attempt == _TRIES - 1 or not race:
+                raise
+            time.sleep(0.05 * 2**attempt)
+
+
+def _has_tables(connection: Connection) -> bool:
+    if not inspect(connection).has_table(schema.name):
+        return False
+    found = connection.execute(select(func.max(schema.c.version))).scalar()
+    if found is not None and found > VERSION:
+        raise StoreError(
+            f"the store's tables have version {found} and this ctxshrink knows up to {VERSION}: "
+            "upgrade ctxshrink, or give the store another database"
+        )
+    return found is not None
+
+
+def _create_tables(connection: Connection) -> None:
+    if not _has_tables(connection):
+        metadata.create_all(connection)
+        connection.execute(insert(schema).values(version=VERSION))
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    replaced: tuple[str, ...] = (),
+    added: tuple[str, ...] = (),
+) -> None:
+    """Insert rows; where one with the same primary key exists, change that one.
+
+    Args:
+        connection: In a transaction that writes.
+        table: The table.
+        rows: All columns of each row. Sorted by primary key they cannot deadlock with another batch.
+        replaced: Columns that an existing row takes over.
+        added: Columns that are added to those of an existing row.
+    """
+    connection.execute(_upsert(connection.dialect.name, table, replaced, added), list(rows))
+
+
+@cache
+def _upsert(dialect: str, table: Table, replaced: tuple[str, ...], added: tuple[str, ...]) -> Insert:
+    def changes(new: Any) -> dict[str, Any]:
+        return {name: new[name] for name in replaced} | {name: table.c[name] + new[name] for name in added}
+
+    if dialect in ("mysql", "mariadb"):
+        insertion = mysql.insert(table)
+        return insertion.on_duplicate_key_update(changes(insertion.inserted))
+    if dialect in ("postgresql", "sqlite"):
+        insertion = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+        key = [column.name for column in table.primary_key]
+        return insertion.on_conflict_do_update(index_elements=key, set_=changes(insertion.excluded))
+    raise StoreError(f"the store knows SQLite, PostgreSQL, MySQL and MariaDB, not {dialect!r}")
