@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ctxshrink.messages import builder as b
+from ctxshrink.messages import locks
+from ctxshrink.messages.builder import Builder
+from ctxshrink.messages.checks import to_json
 from ctxshrink.messages.parsed import Parsed, Path, Pin, as_parts, is_record, read, read_parts, read_text
 from ctxshrink.types import Kind
 
@@ -15,10 +17,17 @@ _KINDS: Final[dict[str, Kind]] = {
     "user": "user",
     "assistant": "assistant",
 }
-_OWN_BLOCKS: Final = frozenset({"thinking", "redacted_thinking", "search_result", "container_upload"})
+_TOOL_BLOCKS: Final = frozenset({"mcp_tool_listing", "tool_addition", "tool_removal"})
+_OWN_BLOCKS: Final = _TOOL_BLOCKS | {
+    "thinking",
+    "redacted_thinking",
+    "search_result",
+    "container_upload",
+    "compaction",
+    "fallback",
+}
 _OPENAI_ROLES: Final = frozenset({"tool", "developer", "function"})
 _OPENAI_PARTS: Final = frozenset({"image_url", "input_audio", "file", "refusal"})
-_RESULT_TEXT_KEYS: Final = ("title", "text", "stdout", "stderr")
 
 
 class AnthropicFormat:
@@ -41,16 +50,25 @@ class AnthropicFormat:
 
     def parse(self, messages: Sequence[Any], /, pin: Pin = None) -> Parsed:
         """The conversation as segments; see `MessageFormat.parse`."""
-        builder = b.Builder(b.check_messages(messages), pin)
-        for message, role in builder.messages():
-            kind = _KINDS.get(role, "instruction")
-            lock = b.INSTRUCTION if kind == "instruction" else None
-            lock = lock if role in _KINDS else b.UNKNOWN_ROLE
-            builder.text((), read(message, "content"), kind, path=("content",), lock=lock)
-            for index, block in enumerate(read_parts(message, "content")):
-                _block(builder, block, (index,), ("content", index), kind, lock)
-            builder.breakpoint(message)
+        builder = self.grow(pin)
+        builder.feed(messages)
         return builder.build()
+
+    def grow(self, pin: Pin = None) -> Builder:
+        """An empty conversation; see `GrowingFormat.grow`."""
+        return Builder(walk, pin)
+
+
+def walk(builder: Builder) -> None:
+    """Reports the texts of messages in Anthropic's shape; for formats that can show theirs in it."""
+    for message, role in builder.messages():
+        kind = _KINDS.get(role, "instruction")
+        lock = locks.INSTRUCTION if kind == "instruction" else None
+        lock = lock if role in _KINDS else locks.UNKNOWN_ROLE
+        builder.text((), read(message, "content"), kind, path=("content",), lock=lock)
+        for index, block in enumerate(read_parts(message, "content")):
+            _block(builder, block, (index,), ("content", index), kind, lock)
+        builder.breakpoint(message)
 
 
 def _own(block: object) -> bool:
@@ -63,13 +81,13 @@ def _has_source(block: object) -> bool:
     return read(block, "source") is not None
 
 
-def _block(builder: b.Builder, block: object, where: Path, path: Path, kind: Kind, lock: str | None) -> None:
+def _block(builder: Builder, block: object, where: Path, path: Path, kind: Kind, lock: str | None) -> None:
     """Reports one block of a message. ``where`` names it, ``path`` leads to it."""
     match "text" if isinstance(block, str) else read_text(block, "type"):
         case "text":
             _text(builder, block, where, path, kind, lock)
         case "thinking":
-            builder.text(where, read(block, "thinking"), "assistant", lock=b.REASONING)
+            builder.text(where, read(block, "thinking"), "assistant", lock=locks.REASONING)
         case "redacted_thinking":
             pass  # Encrypted: no text.
         case "tool_result":
@@ -77,16 +95,21 @@ def _block(builder: b.Builder, block: object, where: Path, path: Path, kind: Kin
         case "document" | "search_result":
             _document(builder, block, where, path, "document", lock)
         case name if name.endswith("tool_use"):
-            builder.call(where, read(block, "name"), read(block, "input"), read(block, "id"))
+            builder.call(where, read(block, "name"), read(block, "input"), read(block, "id"), read(block, "caller"))
         case name if name.endswith("tool_result"):
-            _opaque(builder, block, where, "tool_result", lock or b.SERVER_RESULT)
+            builder.opaque(where, block, "tool_result", lock or locks.SERVER_RESULT)
+        case "compaction":
+            builder.opaque(where, block, "assistant", locks.COMPACTION)
+        case name if name in _TOOL_BLOCKS:
+            definitions = read(block, "tools") or read(block, "tool")
+            builder.text(where, to_json(definitions), "instruction", lock=locks.TOOLS)
         case _:
-            _opaque(builder, block, where, kind, lock or b.UNKNOWN_BLOCK)
+            builder.opaque(where, block, kind, lock or locks.UNKNOWN_BLOCK)
     builder.breakpoint(block)
 
 
 def _text(
-    builder: b.Builder,
+    builder: Builder,
     block: object,
     where: Path,
     path: Path,
@@ -98,14 +121,16 @@ def _text(
     if isinstance(block, str):  # Not in the specification, but common in hand-written histories.
         builder.text(where, block, kind, path=path, lock=lock, owner=owner, title=title)
         return
-    cited = b.CITED if as_parts(read(block, "citations")) else None
+    cited = locks.CITED if as_parts(read(block, "citations")) else None
     text = read(block, "text")
     builder.text(where, text, kind, path=(*path, "text"), lock=lock or cited, owner=owner, title=title)
 
 
-def _tool_result(builder: b.Builder, block: object, where: Path, path: Path, lock: str | None) -> None:
-    lock = lock or (b.FAILED if read(block, "is_error") else None)
-    owner = builder.caller(read(block, "tool_use_id"))
+def _tool_result(builder: Builder, block: object, where: Path, path: Path, lock: str | None) -> None:
+    call_id = read(block, "tool_use_id")
+    lock = lock or (locks.FAILED if read(block, "is_error") else None)
+    lock = lock or (locks.PROGRAM if builder.programmatic(call_id) else None)
+    owner = builder.caller(call_id)
     builder.text(where, read(block, "content"), "tool_result", path=(*path, "content"), lock=lock, owner=owner)
     for index, part in enumerate(read_parts(block, "content")):
         inner, inner_path = (*where, index), (*path, "content", index)
@@ -115,19 +140,19 @@ def _tool_result(builder: b.Builder, block: object, where: Path, path: Path, loc
         elif part_kind in ("document", "search_result"):
             _document(builder, part, inner, inner_path, "tool_result", lock, owner)
         else:
-            _opaque(builder, part, inner, "tool_result", lock or b.UNKNOWN_BLOCK, owner)
+            builder.opaque(inner, part, "tool_result", lock or locks.UNKNOWN_BLOCK, owner)
         builder.breakpoint(part)
 
 
 def _document(
-    builder: b.Builder, block: object, where: Path, path: Path, kind: Kind, lock: str | None, owner: int | None = None
+    builder: Builder, block: object, where: Path, path: Path, kind: Kind, lock: str | None, owner: int | None = None
 ) -> None:
     """A ``document`` (text under ``source``) or a ``search_result`` (text blocks under ``content``)."""
     if lock is None and read(read(block, "citations"), "enabled"):
-        lock = b.CITED  # Citations point at character positions and block numbers of this text.
+        lock = locks.CITED  # Citations point at character positions and block numbers of this text.
     title = read_text(block, "title")
     for key in ("title", "context", "source"):  # A search_result's source is a URL, a document's is a record.
-        builder.text((*where, key), read(block, key), kind, lock=lock or b.HEADING, owner=owner)
+        builder.text((*where, key), read(block, key), kind, lock=lock or locks.HEADING, owner=owner)
     source = read(block, "source")
     if read(source, "type") == "text":
         data = read(source, "data")
@@ -140,30 +165,5 @@ def _document(
         if isinstance(part, str) or read_text(part, "type") == "text":
             _text(builder, part, inner, (*path, *steps, index), kind, lock, owner, title)
         else:
-            _opaque(builder, part, inner, kind, lock or b.UNKNOWN_BLOCK, owner)
+            builder.opaque(inner, part, kind, lock or locks.UNKNOWN_BLOCK, owner)
         builder.breakpoint(part)
-
-
-def _opaque(builder: b.Builder, block: object, where: Path, kind: Kind, lock: str, owner: int | None = None) -> None:
-    """A block that is never changed. Its text, where it has any, is joined for counting only."""
-    builder.text(where, "\n".join(_texts(block)), kind, lock=lock, owner=owner)
-
-
-def _texts(block: object) -> list[str]:
-    """The text fields of a block and of the blocks in its ``content``; encrypted and binary fields are not text."""
-    found: list[str] = []
-    seen: set[int] = set()  # A block may hold itself.
-    pending = [block]
-    while pending:
-        value = pending.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        found.extend(text for key in _RESULT_TEXT_KEYS if (text := read_text(value, key)))
-        content = read(value, "content")
-        if isinstance(content, str):
-            found.append(content)
-        elif is_record(content):
-            pending.append(content)
-        pending.extend(reversed(as_parts(content)))
-    return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ctxshrink.messages import builder as b
+from ctxshrink.messages import locks
+from ctxshrink.messages.builder import Builder
 from ctxshrink.messages.parsed import Parsed, Path, Pin, as_parts, is_record, read, read_parts, read_text
 from ctxshrink.types import Kind
 
@@ -35,24 +36,32 @@ class OpenAIFormat:
 
     def parse(self, messages: Sequence[Any], /, pin: Pin = None) -> Parsed:
         """The conversation as segments; see `MessageFormat.parse`."""
-        builder = b.Builder(b.check_messages(messages), pin)
-        for message, role in builder.messages():
-            for key in _REASONING_KEYS:
-                builder.text((key,), read(message, key), "assistant", lock=b.REASONING)
-            _content(builder, message, role)
-            builder.text(("refusal",), read(message, "refusal"), "assistant", lock=b.REFUSAL)
-            _calls(builder, message)
-            builder.breakpoint(message)
+        builder = self.grow(pin)
+        builder.feed(messages)
         return builder.build()
 
+    def grow(self, pin: Pin = None) -> Builder:
+        """An empty conversation; see `GrowingFormat.grow`."""
+        return Builder(_walk, pin)
 
-def _content(builder: b.Builder, message: Any, role: str) -> None:
+
+def _walk(builder: Builder) -> None:
+    for message, role in builder.messages():
+        for key in _REASONING_KEYS:
+            builder.text((key,), read(message, key), "assistant", lock=locks.REASONING)
+        _content(builder, message, role)
+        builder.text(("refusal",), read(message, "refusal"), "assistant", lock=locks.REFUSAL)
+        _calls(builder, message)
+        builder.breakpoint(message)
+
+
+def _content(builder: Builder, message: Any, role: str) -> None:
     kind = _KINDS.get(role, "instruction")
-    lock = None if role in _KINDS else b.UNKNOWN_ROLE
+    lock = None if role in _KINDS else locks.UNKNOWN_ROLE
     if kind == "instruction":
-        lock = lock or b.INSTRUCTION
+        lock = lock or locks.INSTRUCTION
     elif as_parts(read(message, "annotations")):
-        lock = b.CITED  # They point at character positions of the content.
+        lock = locks.CITED  # They point at character positions of the content.
     owner = builder.caller(read(message, "tool_call_id")) if kind == "tool_result" else None
     builder.text((), read(message, "content"), kind, path=("content",), lock=lock, owner=owner)
     for index, part in enumerate(read_parts(message, "content")):
@@ -61,17 +70,17 @@ def _content(builder: b.Builder, message: Any, role: str) -> None:
         if isinstance(part, str):  # Not in the specification, but common in hand-written histories.
             builder.text(where, part, kind, path=("content", index), lock=lock, owner=owner)
         elif part_kind == "text":
-            cited = b.CITED if as_parts(read(part, "annotations")) or as_parts(read(part, "citations")) else None
+            cited = locks.CITED if as_parts(read(part, "annotations")) or as_parts(read(part, "citations")) else None
             path: Path = ("content", index, "text")
             builder.text(where, read(part, "text"), kind, path=path, lock=lock or cited, owner=owner)
         elif part_kind == "refusal":
-            builder.text(where, read(part, "refusal"), kind, lock=lock or b.REFUSAL, owner=owner)
+            builder.text(where, read(part, "refusal"), kind, lock=lock or locks.REFUSAL, owner=owner)
         else:
-            builder.text(where, read(part, "text"), kind, lock=lock or b.UNKNOWN_BLOCK, owner=owner)
+            builder.opaque(where, part, kind, lock or locks.UNKNOWN_BLOCK, owner)
         builder.breakpoint(part)
 
 
-def _calls(builder: b.Builder, message: Any) -> None:
+def _calls(builder: Builder, message: Any) -> None:
     legacy = read(message, "function_call")
     if is_record(legacy):
         builder.call(("function_call",), read(legacy, "name"), read(legacy, "arguments"))

@@ -19,6 +19,10 @@ Pin: TypeAlias = Collection[int] | Callable[[Any], bool] | None
 _MAX_DEPTH: Final = 16
 """Levels of containers that are copied. The known formats need seven; what lies deeper is shared with the input."""
 
+_TEXT_KEYS: Final = ("title", "text", "stdout", "stderr", "logs", "refusal")
+_HOLDERS: Final = ("content", "source", "lines", "output", "outputs", "results", "summary")
+"""Where blocks and items keep their text, or the blocks that have it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -66,15 +70,27 @@ class Parsed:
         Returns:
             As many items as came in, in the same order.
         """
-        memo: dict[int, Any] = {}
-        rebuilt = [_copy_containers(item, memo, _MAX_DEPTH) for item in self.items]
+        changes: dict[int, dict[Path, str]] = {}
         for segment in self.segments:
             text = outputs.get(segment.id, segment.text)
             place = self.places[segment.id]
-            if segment.locked or place.path is None or text == segment.text:
-                continue
-            rebuilt[place.index] = _replace(rebuilt[place.index], place.path, text)
-        return rebuilt
+            if not segment.locked and place.path is not None and text != segment.text:
+                changes.setdefault(place.index, {})[place.path] = text
+        memo: dict[int, Any] = {}
+        return [with_texts(item, changes.get(index, {}), memo) for index, item in enumerate(self.items)]
+
+
+def with_texts(item: Any, texts: Mapping[Path, str], memo: dict[int, Any] | None = None) -> Any:
+    """A copy of one message or document with some of its texts replaced.
+
+    Args:
+        item: The caller's own message or document; never mutated. What is copied and what is shared with it is as in
+            `Parsed.rebuild`.
+        texts: The new texts by the way to the old ones.
+        memo: What was copied already, by id: containers that several items share stay shared by their copies.
+    """
+    made = _copy_containers(item, {} if memo is None else memo, _MAX_DEPTH)
+    return _replace(made, texts) if texts else made
 
 
 def is_record(value: object) -> bool:
@@ -103,6 +119,32 @@ def read_parts(record: object, key: str) -> Sequence[object]:
 def as_parts(value: object) -> Sequence[object]:
     """The value when it is a list or tuple, else ()."""
     return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
+
+
+def texts_of(block: object) -> list[str]:
+    """All text inside a block that is only counted, never changed; encrypted and binary fields are not text."""
+    found: list[str] = []
+    seen: set[int] = set()  # A block may hold itself.
+    pending = [block]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            found.append(value)
+            continue
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        found.extend(text for key in _TEXT_KEYS if (text := read_text(value, key)))
+        if read(value, "type") == "text":
+            found.append(read_text(value, "data"))
+        inner: list[object] = []
+        for key in _HOLDERS:
+            child = read(value, key)
+            inner.extend(as_parts(child))
+            if is_record(child) or (isinstance(child, str) and key != "source"):  # A source may be a URL.
+                inner.append(child)
+        pending.extend(reversed(inner))
+    return [text for text in found if text]
 
 
 def resolve_pin(pin: Pin, items: Sequence[Any], argument: str = "pin") -> frozenset[int]:
@@ -158,20 +200,25 @@ def _copy_containers(value: Any, memo: dict[int, Any], depth: int) -> Any:
     return made
 
 
-def _replace(value: Any, path: Path, text: str) -> Any:
-    """A copy of ``value`` with the text at ``path`` replaced; only the containers on the way are new."""
-    if not path:
-        return text
-    key, rest = path[0], path[1:]
+def _replace(value: Any, texts: Mapping[Path, str]) -> Any:
+    """A copy of ``value`` with the texts at some paths replaced; only the containers on the way are new."""
+    if () in texts:
+        return texts[()]
+    inner: dict[str | int, dict[Path, str]] = {}
+    for path, text in texts.items():
+        inner.setdefault(path[0], {})[path[1:]] = text
     if isinstance(value, list | tuple):
         parts = list(cast("Sequence[Any]", value))
-        parts[cast("int", key)] = _replace(parts[cast("int", key)], rest, text)
+        for key, below in inner.items():
+            parts[cast("int", key)] = _replace(parts[cast("int", key)], below)
         return parts if isinstance(value, list) else tuple(parts)
-    if isinstance(value, dict):
-        record = copy.copy(cast("dict[Any, Any]", value))  # Keeps subclasses such as OrderedDict.
-        record[key] = _replace(record[key], rest, text)
-        return record
     if isinstance(value, Mapping):
-        frozen = dict(cast("Mapping[Any, Any]", value))
-        return {**frozen, key: _replace(frozen[key], rest, text)}
-    return value.model_copy(update={key: _replace(getattr(value, cast("str", key)), rest, text)})
+        given = cast("Mapping[Any, Any]", value)
+        changed = {key: _replace(given[key], below) for key, below in inner.items()}
+        if not isinstance(value, dict):
+            return {**given, **changed}
+        record = copy.copy(cast("dict[Any, Any]", value))  # Keeps subclasses such as OrderedDict.
+        record.update(changed)
+        return record
+    fields = {cast("str", key): below for key, below in inner.items()}
+    return value.model_copy(update={key: _replace(getattr(value, key), below) for key, below in fields.items()})

@@ -9,15 +9,18 @@ from pydantic import BaseModel
 
 from ctxshrink.errors import ConfigError
 from ctxshrink.messages import AnthropicFormat, OpenAIFormat, Parsed, detect, formats, register
-from ctxshrink.messages.builder import (
+from ctxshrink.messages.locks import (
     CACHED,
     CITED,
+    COMPACTION,
     FAILED,
     HEADING,
     NEWEST_USER,
+    PROGRAM,
     REASONING,
     SERVER_RESULT,
     TOOL_CALL,
+    TOOLS,
     UNKNOWN_BLOCK,
 )
 
@@ -180,6 +183,80 @@ TABLE: dict[str, tuple[list[dict[str, Any]], list[Row]]] = {
             ("0.3", "shiny", "assistant", 0, UNKNOWN_BLOCK),
         ],
     ),
+    "MCP, fetched pages, edited files, containers": (
+        [
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "mcp_tool_listing", "mcp_server_name": "m", "tools": [{"name": "g"}]},
+                    {"type": "mcp_tool_use", "id": "m", "name": "g", "server_name": "m", "input": {}},
+                    {"type": "mcp_tool_result", "tool_use_id": "m", "is_error": False, "content": [text("done")]},
+                    {
+                        "type": "web_fetch_tool_result",
+                        "tool_use_id": "w",
+                        "content": {
+                            "type": "web_fetch_result",
+                            "url": "https://example.org",
+                            "content": {
+                                "type": "document",
+                                "title": "Page",
+                                "source": {"type": "text", "media_type": "text/plain", "data": "Body."},
+                            },
+                        },
+                    },
+                    {
+                        "type": "text_editor_code_execution_tool_result",
+                        "tool_use_id": "e",
+                        "content": {"type": "text_editor_code_execution_str_replace_result", "lines": ["-a", "+b"]},
+                    },
+                    {"type": "compaction", "content": "We spoke of herons.", "encrypted_content": "ZW5j"},
+                ],
+            },
+            {"role": "user", "content": [{"type": "container_upload", "file_id": "f"}, text("Go on.")]},
+        ],
+        [
+            ("0.0", '[{"name": "g"}]', "instruction", 1, TOOLS),
+            ("0.1", "g {}", "tool_call", 1, TOOL_CALL),
+            ("0.2", "done", "tool_result", 1, SERVER_RESULT),
+            ("0.3", "Page\nBody.", "tool_result", 1, SERVER_RESULT),
+            ("0.4", "-a\n+b", "tool_result", 1, SERVER_RESULT),
+            ("0.5", "We spoke of herons.", "assistant", 1, COMPACTION),
+            ("1.1", "Go on.", "user", 0, NEWEST_USER),
+        ],
+    ),
+    "a program's results, tool references, browser state, a nested conversation": (
+        [
+            {
+                "role": "assistant",
+                "content": [
+                    {**use("a"), "caller": {"type": "code_execution_20250825", "tool_id": "s"}},
+                    {**use("b"), "caller": {"type": "direct"}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    answer("a", "id,qty\n1,3"),
+                    answer(
+                        "b",
+                        [
+                            {"type": "tool_reference", "tool_name": "g"},
+                            {"type": "browser_state", "tabs": [{"title": "T"}]},
+                            {"role": "user", "content": [text("asked", id="n1"), answer("n2", "told")]},
+                            text("Two found."),
+                        ],
+                    ),
+                ],
+            },
+        ],
+        [
+            ("0.0", "look {}", "tool_call", 0, TOOL_CALL),
+            ("0.1", "look {}", "tool_call", 0, TOOL_CALL),
+            ("1.0", "id,qty\n1,3", "tool_result", 0, PROGRAM),
+            ("1.1.2", "asked\ntold", "tool_result", 0, UNKNOWN_BLOCK),
+            ("1.1.3", "Two found.", "tool_result", 0, None),
+        ],
+    ),
     "a breakpoint inside a tool result": (
         [
             {"role": "assistant", "content": [text("old"), use("a")]},
@@ -277,6 +354,7 @@ CACHE = {"type": "ephemeral"}
         ([message([{"type": "redacted_thinking"}], "assistant")], "anthropic"),
         ([message([{"type": "mcp_tool_use"}], "assistant")], "anthropic"),
         ([message([{"type": "search_result"}])], "anthropic"),
+        ([message([{"type": "compaction", "content": "x"}], "assistant")], "anthropic"),
         ([message([text("hi", cache_control=CACHE)])], "anthropic"),
         ([message("hi", cache_control=CACHE)], "anthropic"),
         # Gateways take cache_control in OpenAI's format.

@@ -13,8 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxshrink.errors import ConfigError, FormatError
-from ctxshrink.messages import AnthropicFormat, MessageFormat, OpenAIFormat, Parsed, detect
-from ctxshrink.messages.builder import CACHED, INSTRUCTION, NEWEST_USER, PINNED, TOOL_CALL, UNKNOWN_ROLE
+from ctxshrink.messages import (
+    AnthropicFormat,
+    MessageFormat,
+    OpenAIFormat,
+    OpenAIResponsesFormat,
+    Parsed,
+    detect,
+)
+from ctxshrink.messages.locks import CACHED, INSTRUCTION, NEWEST_USER, PINNED, TOOL_CALL, UNKNOWN_ROLE
+from tests.messages.strategies import responses_conversations
 from tests.strategies import PROPERTY, anthropic_conversations, openai_conversations
 
 
@@ -27,6 +35,7 @@ class Case:
 CASES = {
     "openai": Case(OpenAIFormat(), openai_conversations),
     "anthropic": Case(AnthropicFormat(), anthropic_conversations),
+    "openai_responses": Case(OpenAIResponsesFormat(), responses_conversations),
 }
 every_format = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 
@@ -54,10 +63,11 @@ def test_rebuild_without_changes_gives_the_input_and_shares_no_container(case: C
     rebuilt = parsed.rebuild({segment.id: segment.text for segment in parsed.segments})
     assert rebuilt == before
     for message in rebuilt:
-        if isinstance(message["content"], list):
-            for block in message["content"]:
-                block.clear()
-            message["content"].append("x")
+        for inner in [value for value in message.values() if isinstance(value, list)]:
+            for block in inner:
+                if isinstance(block, dict):
+                    block.clear()
+            inner.append("x")
         message.clear()
     assert messages == before
 
@@ -315,7 +325,7 @@ def test_tuples_and_mapping_types_survive(case: Case) -> None:
         ([{"content": "x"}], "message 0 has no role; it is a dict with the keys 'content'"),
         ([{"role": None}], "message 0 has no role"),
         ([{"role": 7}], "message 0 has the role 7"),
-        ([{"type": "function_call", "name": "f"}], "message 0 has no role; .*'type', 'name'"),
+        ([{"kind": "function_call", "name": "f"}], "message 0 has no role; .*'kind', 'name'"),
     ],
 )
 def test_what_is_no_history_is_refused(case: Case, messages: Any, match: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from ctxshrink.messages import OpenAIFormat
-from ctxshrink.messages.builder import (
+from ctxshrink.messages.locks import (
+    CACHED,
     CITED,
     INSTRUCTION,
     NEWEST_USER,
@@ -84,6 +85,31 @@ TABLE: dict[str, tuple[list[dict[str, Any]], list[Row]]] = {
             ("4", "So.", "assistant", 1, None),
             ("4.refusal", "No.", "assistant", 1, REFUSAL),
             ("5.0", "Never.", "assistant", 0, REFUSAL),
+        ],
+    ),
+    "a sub-agent's messages inside a result, an explicit cache breakpoint": (
+        [
+            {"role": "assistant", "tool_calls": [call("a", "ask", "{}"), call("b", "ask", "{}")]},
+            {
+                "role": "tool",
+                "tool_call_id": "a",
+                "content": [
+                    {"role": "user", "content": "inner question"},
+                    {"role": "assistant", "content": "inner answer", "tool_calls": [call("a", "g", "{}")]},
+                    {"type": "text", "text": "outer", "prompt_cache_breakpoint": {"mode": "explicit"}},
+                    {"type": "text", "text": "rest"},
+                ],
+            },
+            {"role": "tool", "tool_call_id": "b", "content": "of b"},
+        ],
+        [
+            ("0.tool_calls.0", "ask {}", "tool_call", 0, TOOL_CALL),
+            ("0.tool_calls.1", "ask {}", "tool_call", 0, TOOL_CALL),
+            ("1.0", "inner question", "tool_result", 0, UNKNOWN_BLOCK),
+            ("1.1", "inner answer", "tool_result", 0, UNKNOWN_BLOCK),
+            ("1.2", "outer", "tool_result", 0, CACHED),
+            ("1.3", "rest", "tool_result", 0, None),
+            ("2", "of b", "tool_result", 0, None),
         ],
     ),
     "citations, unknown parts, images, nothing": (
