@@ -31,6 +31,8 @@ class Layout:
         groups: Number of the record each unit is part of (a table's row, an object, a stack trace), ascending; () is a
             record for each.
         form: How the rendering differs from the original, in a few words ("a table of 120 records"); "" for not at all.
+        exact: The original can be told back from `text`; False for renderings that leave out what no reader sees, such
+            as markup.
         unit: What a unit is called in markers, singular.
         gap: What a left-out unit between kept ones usually costs in the rendering, as a sample text; used to estimate
             sizes before they are counted. "" takes a marker line.
@@ -45,6 +47,7 @@ class Layout:
     labels: tuple[str, ...] = ()
     groups: tuple[int, ...] = ()
     form: str = ""
+    exact: bool = True
     unit: str = "line"
     gap: str = ""
     renderer: Renderer | None = field(default=None, compare=False, repr=False)

@@ -23,7 +23,7 @@ _LOG = re.compile(
     r"^\W{0,3}\d{4}[-/.]\d{2}[-/.]\d{2}[T ,]"
     r"|^\W{0,3}\d{1,2}[/.]\d{1,2}[/.]\d{2,4} \d{1,2}:\d{2}"
     r"|^(?:<\d{1,3}>)?[A-Z][a-z]{2} {1,2}\d{1,2} \d{2}:\d{2}:\d{2}"
-    r"|^\W{0,3}\d{1,2}:\d{2}:\d{2}"
+    r"|^\W{0,3}(?:\d{2}[-.]\d{2} )?\d{1,2}:\d{2}:\d{2}|^\W{0,3}\d{8}[-T ]\d{1,2}:\d{1,2}:\d{1,2}"
     r"|^\W{0,3}\d{6} \d{6} |^\W{0,3}\d{9,13}(?:\.\d{1,9})? "
     r"|^.{0,80}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|CRITICAL|TRACE|NOTICE)\b"
     r"|^\s{0,20}at [\w$.<>]{1,200}\(|^\s{0,8}File \"[^\"\n]{1,300}\", line \d|^Traceback \(most recent"
@@ -33,7 +33,9 @@ _LOG = re.compile(
 )
 _STAMP = re.compile(
     r"\W{0,3}\d{4}[-/.]\d{2}[-/.]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} {1,2}\d{1,2} \d{2}:\d{2}:\d{2}"
+    r"|\d{8}[-T ]\d{1,2}:\d{1,2}:\d{1,2}|\d{2}[-.]\d{2} \d{2}:\d{2}:\d{2}"
 )
+_DOING = re.compile(r"^\s{0,8}[A-Z][a-z]{2,12}ing [^\n]{1,100}(?:\.{3}|[^.?!,;:\s])\s{0,8}$")
 _CODE = re.compile(
     r"^\s{0,40}(?:def |class |import |from \S{1,80} import |return\b|if .{1,200}:$|for .{1,200}:$|while .{1,100}[:{]$|"
     r"else\b.{0,20}[:{]$|"
@@ -71,7 +73,8 @@ def content_type(text: str) -> ContentType:
     if _is_table(lines) and (stamped < 0.5 or lines[0].lstrip().startswith("|")):
         return "table"
     if len(lines) >= 3 and "```" not in sample:
-        log = sum(1 for line in lines if _LOG.search(line[:400])) / len(lines)
+        doing = len(lines) >= 12
+        log = sum(1 for x in lines if _LOG.search(x[:400]) or (doing and _DOING.search(x[:400]))) / len(lines)
         bare = [_NUMBERED.sub("", line[:400]) for line in lines]
         code = sum(1 for line in bare if _CODE.search(line)) / len(lines)
         numbered = sum(1 for a, b in zip(lines, bare, strict=True) if len(b) < len(a[:400])) / len(lines)
