@@ -64,16 +64,23 @@ def shrink(
         Literal["auto", "text", "messages", "documents"],
         typer.Option("--as", help="What the input is; auto recognises JSON lists of messages and of documents."),
     ] = "auto",
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Leave nothing out: only render JSON, tables and logs with fewer tokens.")
+    ] = False,
     guardrail: Annotated[bool, typer.Option("--guardrail/--no-guardrail", help="Check every compression.")] = True,
     counter: Annotated[
         str, typer.Option(help="Token counter: embedded, or a model, encoding or tokenizer name.")
     ] = "embedded",
 ) -> None:
     """Shrink a text, a JSON list of messages, or a JSON list of documents: output to stdout, report to stderr."""
+    from .policies import Lossless
     from .shrinker import Shrinker
 
+    if lossless and (keep is not None or max_tokens is not None):
+        raise ConfigError("--lossless leaves nothing out: give it without --keep and --max-tokens")
     given = _recognise(_read(file), as_shape)
-    shrinker = Shrinker(guardrail="perplexity" if guardrail else None, counter=counter)
+    policy = Lossless() if lossless else None
+    shrinker = Shrinker(policy=policy, guardrail="perplexity" if guardrail else None, counter=counter)
     result = _run(shrinker, given, query, keep, max_tokens)
     output = given.wrap(result.output)
     if as_json:

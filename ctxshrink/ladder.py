@@ -224,7 +224,7 @@ def _without_reference(job: Job, call: Call) -> Job:
 def _with_reference(job: Job, candidate: Candidate) -> Candidate:
     """The candidate with that line, where something was left out and something is left."""
     segment = job.segment
-    whole = candidate.text in (segment.text, segment.empty, candidate.source)
+    whole = candidate.text in (segment.text, segment.empty) or (candidate.exact and candidate.text == candidate.source)
     if not segment.reference or candidate.error is not None or whole:
         return candidate
     return replace(candidate, text=f"{candidate.text}\n{segment.reference}")
@@ -235,7 +235,7 @@ def _accept(climb: _Climb, candidate: Candidate, attempt: Attempt, call: Call) -
     if candidate.text == segment.text or attempt.tokens >= call.tokens[segment.id]:
         return climb.keep_original("kept", f"{attempt.compressor} found nothing to leave out", call)
     if candidate.text == candidate.source:
-        reason = f"rendered as {candidate.form or 'a shorter text'}: nothing was left out"
+        reason = f"rendered whole as {candidate.form or 'a shorter text'}"
         return climb.decide("compressed", reason, call, attempt, candidate)
     reason = f"{attempt.compressor} at keep {attempt.keep:.2f}"
     reason += f" of {candidate.form}" if candidate.form else ""

@@ -114,6 +114,11 @@ class Shrinker:
         return self._engine.mode
 
     @property
+    def policy(self) -> Policy:
+        """What decides each segment's keep."""
+        return self._engine.policy
+
+    @property
     def store(self) -> OriginalStore | None:
         """Where originals are kept."""
         return self._engine.store

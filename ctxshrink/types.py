@@ -155,9 +155,10 @@ class Candidate:
         text: The shorter text.
         spans: Ranges of `source` that were kept verbatim, in order; None when the text is not extractive.
         error: Why this job failed; the text is ignored then.
-        source: A rendering of the original that loses nothing (see `ctxshrink.structure`) and that `text` was selected
-            from; None is the original itself. A text equal to its source left nothing out.
+        source: A shorter rendering of the original (`ctxshrink.structure`) that `text` was selected from; None is the
+            original itself. A text equal to its source left nothing out of it.
         form: How `source` differs from the original, in a few words, for the reason of the decision.
+        exact: The original can be told back from `source`.
     """
 
     text: str
@@ -165,6 +166,7 @@ class Candidate:
     error: str | None = None
     source: str | None = None
     form: str = ""
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +318,7 @@ class Decision:
         attempts: Every attempt, in order.
         spans: Ranges of `source` that came out verbatim; None where that is not known.
         verdict: The guardrail's verdict on the text that came out; where the original did, on the last attempt.
-        source: The lossless rendering of the original that the text was selected from; None is the original itself.
+        source: The rendering of the original that the text was selected from; None is the original itself.
     """
 
     segment: Segment

@@ -65,6 +65,13 @@ class Index:
         s, e = self.spans[unit]
         return self.layouts[int(self.segment[unit])].text[s:e]
 
+    def words(self, unit: int) -> str:
+        """The text of a unit behind what belongs to it and does not stand in it, its key or column."""
+        place = int(self.segment[unit])
+        labels = self.layouts[place].labels
+        label = labels[unit - int(self.offset[place])] if labels else ""
+        return f"{label} {self.text(unit)}" if label else self.text(unit)
+
     @property
     def size(self) -> int:
         """Number of units."""

@@ -16,6 +16,8 @@ from ctxshrink.types import Call, Candidate, Job, Segment, Span
 
 ROUNDS = 12
 """Most times a selection is corrected to the counted size of its text."""
+REFILLS = 6
+"""Most times a selection that fits is made larger."""
 _SLACK = 4
 
 
@@ -61,10 +63,12 @@ class PooledCompressor(ABC):
         order = self._order(idx, places, call)
         caps = {p: min(job.max_tokens, costs[p].full) for job, p in zip(jobs, places, strict=True)}
         texts = _Fitted(idx, places, costs, order, caps, {p: self._style(idx.segments[p]) for p in places}, call)
-        texts.fit(sum(caps.values()))
+        texts.fit(min(sum(job.max_tokens for job in jobs), sum(costs[p].full for p in places)))
         sources = (idx.layouts[p] for p in places)
         return [
-            Candidate(texts.text[p], texts.spans[p], source=made.text if made.form else None, form=made.form)
+            Candidate(
+                texts.text[p], texts.spans[p], source=made.text if made.form else None, form=made.form, exact=made.exact
+            )
             for p, made in zip(places, sources, strict=True)
         ]
 
@@ -135,24 +139,29 @@ class _Fitted:
 
     def fit(self, budget: int) -> None:
         """Finds the largest selection whose counted size is within the budget; emptied texts are the last resort."""
-        estimate = budget
+        estimate, fits, over = budget, 0, 0  # the largest estimate that fitted, the smallest that did not
         best = -1
         found = self.text, self.spans
         for attempt in range(ROUNDS):
             real = self._try(estimate)
             if real <= budget:
+                fits = estimate
                 if real > best:
                     best = real
                     found = dict(self.text), dict(self.spans)
-                if attempt >= 3 or budget - real <= _SLACK:
+                if attempt >= REFILLS or budget - real <= _SLACK:
                     break
-                estimate += max(1, budget - real - _SLACK // 2)
-            elif best >= 0:
-                break
+                # Units can cost far less together than apart: the columns of a table vanish from its header.
+                estimate = max(estimate + max(1, budget - real - _SLACK // 2), int(estimate * budget / max(1, real)))
             else:
-                estimate = min(estimate - 1, int(estimate * budget / max(1, real))) - attempt
-                if estimate <= 0:
+                over = estimate
+                if best >= 0 and attempt >= REFILLS:
                     break
+                estimate = min(estimate - 1, int(estimate * budget / max(1, real))) - attempt
+            if over and not fits < estimate < over:
+                estimate = (fits + over) // 2
+            if estimate <= 0 or estimate in (fits, over):
+                break
         if best >= 0:
             self.text, self.spans = found
         else:
@@ -161,7 +170,7 @@ class _Fitted:
     def _try(self, estimate: int) -> int:
         """Selects, renders and counts with this estimated budget; returns the counted size."""
         chosen = Selection(self._idx, self._costs)
-        chosen.fill(self._order, estimate, self._caps)
+        chosen.fill(self._order, estimate, self._caps, in_turn=True)
         chosen.fill(self._order, estimate, {p: c.full for p, c in self._costs.items()})
         chosen.close_gaps()
         kept = {p: tuple(chosen.units(p)) for p in self._places}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ctxshrink.compressors._bm25 import bm25, bm25_segments, query_weights
 from ctxshrink.compressors._index import Index
 from ctxshrink.compressors._salience import emphasis
+from ctxshrink.compressors._structured import structured_scores
 
 EXACT = 0.3
 """Added weight of names, numbers, ids and quoted words of the query."""
@@ -95,7 +96,8 @@ def query_scores(idx: Index, query: str, salience: NDArray[np.float64]) -> NDArr
     for exact in _EXACT.findall(query):
         weights[list(set(idx.vocabulary.lookup(exact)))] *= 1 + EXACT
     own = bm25(idx, weights) + TITLE * _titles(idx, weights)[idx.segment]
-    score = own + DOCUMENT * bm25_segments(idx, weights)[idx.segment] + NEIGHBOUR * _neighbours(idx, own)
+    near = own + NEIGHBOUR * _neighbours(idx, own)
+    score = near + DOCUMENT * bm25_segments(idx, weights)[idx.segment]
     best = float(score.max())
     for pattern, kind in _ASKS:
         if pattern.search(query):
@@ -105,7 +107,8 @@ def query_scores(idx: Index, query: str, salience: NDArray[np.float64]) -> NDArr
             break
     score += LOUD * best * (emphasis(idx) - 1)
     score[idx.offset[:-1][np.diff(idx.offset) > 0]] += LEAD * best
-    return (score + SALIENCE * salience) / np.maximum(1, idx.tokens) ** LENGTH
+    score = (score + SALIENCE * salience) / np.maximum(1, idx.tokens) ** LENGTH
+    return structured_scores(idx, own, near, score)
 
 
 def _titles(idx: Index, weights: NDArray[np.float64]) -> NDArray[np.float64]:

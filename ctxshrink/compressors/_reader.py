@@ -102,7 +102,7 @@ def _windows(idx: Index, place: int, encoder: Encoder) -> Iterator[_Window]:
     segment, first, end = idx.segments[place], int(idx.offset[place]), int(idx.offset[place + 1])
     if first == end:
         return
-    title, *units = encoder.tokenize([segment.title, *(idx.text(u) for u in range(first, end))])
+    title, *units = encoder.tokenize([segment.title, *(idx.words(u) for u in range(first, end))])
     head = [encoder.cls, *title[:TITLE], encoder.sep] if title else [encoder.cls]
     room = encoder.window - len(head) - 1
     ids, held, starts = list(head), list[int](), list[int]()

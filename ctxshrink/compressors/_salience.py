@@ -18,15 +18,19 @@ from numpy.typing import NDArray
 
 from ctxshrink.compressors._index import LINE_TYPES, Index
 from ctxshrink.text import CJK
-from ctxshrink.types import Call, ContentType
+from ctxshrink.types import Call, ContentType, Kind
 
 RARITY = 0.7
 """Power of a term's inverse document frequency."""
 REPEAT = 0.3
 """Weight of a term where the call has it already: what is said again need not be kept again (a linear-time form of
 maximal marginal relevance, Carbonell and Goldstein 1998)."""
-SHARED = 2.0
-"""Weight in tool output of a term that 2 to 6 segments hold: values that the conversation came back to."""
+PRIOR = 3.0
+"""Power of the layouts' prior weights: ids, codes and dates before boilerplate, failures before what went well."""
+SAID: dict[Kind, float] = {"user": 4.0, "assistant": 2.0}
+"""Factor of what was said in a conversation with tool output: it is short and cannot be fetched again, and what a tool
+gave and nobody took up is the larger part. Where nobody calls tools, user and assistant are two people and count alike.
+"""
 NUMBER = 0.8
 """Added per group of up to three digits, as a share of the log of the number of units: a long number has few terms for
 its many tokens, and nothing else says it."""
@@ -41,7 +45,7 @@ COMMITMENT = 1.1
 EMPHASIS = 1.5
 """Factor of errors, warnings, tracebacks, summaries, changed lines, definitions."""
 
-FADE_LINES, FADE_PROSE = 0.6, 0.15
+FADE_LINES, FADE_PROSE = 0.8, 0.15
 """Units of a segment are divided by (1 + place)^FADE: of a long tool result the first records stand for the rest, of a
 message the first sentences say what it is about. Lines under `EMPHASIS` are exempt."""
 
@@ -88,11 +92,12 @@ def salience(idx: Index, call: Call) -> NDArray[np.float64]:
     rare = idx.idf() ** RARITY
     rare[[i for t, i in idx.vocabulary.ids.items() if _CJK.match(t)]] *= BIGRAM
     weight = rare[idx.term]
-    first = np.full(len(rare), n)
-    np.minimum.at(first, idx.term, idx.row)
-    weight = np.where(first[idx.term] == idx.row, weight, weight * REPEAT)
-    shared = _segments_with(idx)[idx.term]
-    weight *= np.where((shared >= 2) & (shared <= 6) & line_segment[idx.segment[idx.row]], SHARED, 1.0)
+    # What was said counts as said first: a tool's output repeats it, not the other way round.
+    tool = np.array([s.kind == "tool_result" for s in idx.segments], dtype=bool)[idx.segment]
+    turn = np.arange(n) + n * tool
+    first = np.full(len(rare), 2 * n)
+    np.minimum.at(first, idx.term, turn[idx.row])
+    weight = np.where(first[idx.term] == turn[idx.row], weight, weight * REPEAT)
     score = np.bincount(idx.row, weights=weight, minlength=n).astype(np.float64)
     texts = [idx.text(u) for u in range(n)]
     score += NUMBER * np.log(n + 1) * _array(len(_NUMBER.findall(t)) for t in texts)
@@ -100,10 +105,17 @@ def salience(idx: Index, call: Call) -> NDArray[np.float64]:
     score *= np.where(_array(t.endswith(("?", "？")) for t in texts) > 0, QUESTION, 1.0)
     score *= np.where(_array(_COMMITMENT.search(t) is not None for t in texts) > 0, COMMITMENT, 1.0)
     loud = emphasis(idx)
-    score *= idx.weight
+    score *= idx.weight**PRIOR
+    if tool.any():
+        score *= np.array([SAID.get(s.kind, 1.0) for s in idx.segments])[idx.segment]
     place = np.arange(n) - idx.offset[idx.segment]
     fade = np.where(line_segment[idx.segment], FADE_LINES, FADE_PROSE)
     score *= np.where(loud > 1, loud, (1.0 + place) ** -fade)
+    for i, seg in enumerate(idx.segments):
+        part = slice(int(idx.offset[i]), int(idx.offset[i + 1]))
+        if seg.content_type == "log" and idx.layouts[i].weights and part.start < part.stop:
+            # A log's layout knows its failures and what happened once; rare words are its addresses and numbers.
+            score[part] = idx.weight[part] * (score[part].mean() / max(1e-9, float(idx.weight[part].mean())))
     return score / max(1e-9, float(score.mean()))
 
 
@@ -121,12 +133,6 @@ def emphasis(idx: Index) -> NDArray[np.float64]:
         # What was run, and how it ended.
         out[first] = out[end - 1] = EMPHASIS
     return out
-
-
-def _segments_with(idx: Index) -> NDArray[np.int64]:
-    """Segments that hold each term, shape (terms,)."""
-    width = max(1, len(idx.vocabulary))
-    return np.bincount(np.unique(idx.segment[idx.row] * width + idx.term) % width, minlength=width)
 
 
 def _array(values: Iterable[float]) -> NDArray[np.float64]:

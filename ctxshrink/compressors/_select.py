@@ -47,17 +47,27 @@ class Selection:
         self.used = {s: c.empty for s, c in costs.items()}
         self.total = sum(self.used.values())
 
-    def fill(self, order: list[int], budget: int, caps: Mapping[int, int]) -> None:
-        """Takes units in the given order while they fit into the budget and their segment's cap."""
+    def fill(self, order: list[int], budget: int, caps: Mapping[int, int], *, in_turn: bool = False) -> None:
+        """Takes units in the given order while they fit into the budget and their segment's cap.
+
+        Args:
+            order: Units, best first.
+            budget: Most tokens in all.
+            caps: Most tokens of each segment, by place.
+            in_turn: A segment is done with its first unit that does not fit: what ranks behind it does not take its
+                place just because it is smaller.
+        """
+        done: set[int] = set()
         for unit in order:
             if self.total >= budget:
                 return
-            if self.kept[unit]:
-                continue
             s = self._segment[unit]
-            if self.used[s] + (self._tokens[unit] if self.count[s] else 0) > caps[s]:
+            if self.kept[unit] or s in done:
                 continue
-            self._take(unit, s, budget, caps[s])
+            if self.used[s] + (self._tokens[unit] if self.count[s] else 0) > caps[s] or not self._take(
+                unit, s, budget, caps[s]
+            ):
+                done.update((s,) if in_turn else ())
 
     def close_gaps(self) -> None:
         """Puts the original back wherever it costs no more than the marker that stands for it."""
@@ -86,8 +96,8 @@ class Selection:
         first, end = self._offset[segment], self._offset[segment + 1]
         return np.flatnonzero(np.frombuffer(self.kept, dtype=np.uint8)[first:end]).tolist()
 
-    def _take(self, unit: int, s: int, budget: int, cap: int) -> None:
-        """Keeps a unit and those it hangs on, or nothing when that does not fit."""
+    def _take(self, unit: int, s: int, budget: int, cap: int) -> bool:
+        """Keeps a unit and those it hangs on, or nothing when that does not fit; says which."""
         chain = [unit]
         parent = self._idx.parent[unit]
         while parent >= 0 and not self.kept[parent]:
@@ -104,9 +114,10 @@ class Selection:
         if self.total + delta > budget or self.used[s] + delta > cap:
             for u in chain:
                 self.kept[u] = 0
-            return
+            return False
         self.count[s] += len(chain)
         self._charge(s, delta)
+        return True
 
     def _charge(self, s: int, delta: int) -> None:
         self.used[s] += delta

@@ -68,7 +68,7 @@ class PrunerCompressor(PooledCompressor):
         if call.query is None or not idx.size:
             call.cache[_SHARES, idx.structured] = lexical_shares(idx, call)
             return lexical
-        trust = encoder_trust(call.query)
+        trust = encoder_trust(call.query) if _has_prose(idx) else 0.0
         if not trust:
             call.cache[_SHARES, idx.structured] = lexical_shares(idx, call)
             return by_gain(idx, _standard(lexical, np.ones(idx.size, dtype=bool)), GAINS)
@@ -113,6 +113,11 @@ def _worth_reading(idx: Index, lexical: NDArray[np.float64]) -> list[int]:
         spent += tokens[place]
         chosen.append(place)
     return sorted(chosen)
+
+
+def _has_prose(idx: Index) -> bool:
+    """Whether there is a text to read: the encoder knows sentences, and of records and events less than their words."""
+    return any(not (s.locked or made.weights) for s, made in zip(idx.segments, idx.layouts, strict=True))
 
 
 def _standard(x: NDArray[np.floating], over: NDArray[np.bool_]) -> NDArray[np.float64]:

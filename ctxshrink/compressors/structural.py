@@ -23,6 +23,9 @@ class StructuralCompressor:
         out: list[Candidate] = []
         for job in jobs:
             made = idx.layouts[idx.position[job.segment.id]]
-            source = made.text if made.form else None
-            out.append(Candidate(made.text, ((0, len(made.text)),), source=source, form=made.form))
+            if made.form and made.exact:
+                out.append(Candidate(made.text, ((0, len(made.text)),), source=made.text, form=made.form))
+            else:
+                text = job.segment.text
+                out.append(Candidate(text, ((0, len(text)),)))
         return out

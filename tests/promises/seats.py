@@ -106,7 +106,7 @@ DOCUMENT_SEATS: dict[str, Callable[[Shrinker, list[str], str, Goal], list[str]]]
 MESSAGE_SEATS: dict[str, Callable[[Shrinker, list[Any], Goal], list[Any]]] = {
     "shrinker": lambda s, messages, goal: s.shrink_messages(messages, **goal).output,
     "shrinker-async": lambda s, messages, goal: asyncio.run(s.ashrink_messages(messages, **goal)).output,
-    "conversation": lambda s, messages, goal: Conversation(s, headroom=0.0).shrink(messages, **goal).output,
+    "conversation": lambda s, messages, goal: Conversation(s, headroom=0.0, birth=None).shrink(messages, **goal).output,
     "decorator-argument": lambda s, messages, goal: shrink_prompt(context=["history"], shrinker=s, **goal)(
         lambda history: history
     )(messages),

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from ctxshrink import Adaptive, Shrinker
 from ctxshrink.messages import detect
 from ctxshrink.testing import BrokenCompressor, WordCounter
+from tests.messages.strategies import responses_conversations
 from tests.promises.seats import MESSAGE_SEATS, CommandLine, langchain_messages
 from tests.promises.test_documents import assert_verbatim, make
 from tests.strategies import PROPERTY, anthropic_conversations, openai_conversations
 
 SEATS = sorted(MESSAGE_SEATS)
-CONVERSATIONS = st.one_of(openai_conversations(), anthropic_conversations())
+CONVERSATIONS = st.one_of(openai_conversations(), anthropic_conversations(), responses_conversations())
 GOALS = st.one_of(
     st.builds(lambda k: {"keep": k}, st.sampled_from([0.05, 0.3, 0.6])),
     st.builds(lambda n: {"max_tokens": n}, st.integers(0, 300)),
@@ -55,7 +56,7 @@ def test_1_2_4_5_locked_exact_paired_smaller_and_verbatim(seat: str, messages: l
     assert skeleton(output) == skeleton(messages)
 
 
-TEXT_KEYS = ("content", "text", "data")
+TEXT_KEYS = ("content", "text", "data", "output", "stdout")
 
 
 def skeleton(value: Any) -> Any:
