@@ -93,6 +93,54 @@ def tools(
 
 @bench.command()
 @fail_cleanly
+def cache(
+    data: Data,
+    providers: Annotated[
+        str,
+        typer.Option(help="Rules and prices, separated by commas: anthropic, anthropic-4096, openai, openai-gpt-5."),
+    ] = "anthropic,openai",
+    keep: Annotated[float, typer.Option(help="Share to keep of new tool results.")] = 0.5,
+    limit: Limit = None,
+    split: Split = "all",
+    seed: Seed = 0,
+    guardrail: Guard = True,
+    peers: Annotated[
+        bool, typer.Option("--peers/--no-peers", help="Also LangChain's ways, if it is installed.")
+    ] = True,
+    json_out: Json = None,
+) -> None:
+    """What conversations of the chat schema cost with a provider's prompt cache, simulated turn by turn."""
+    from ctxshrink.policies import check_keep
+
+    from . import agents
+
+    names = [p.strip() for p in providers.split(",") if p.strip()]
+    keep = check_keep(keep, "--keep")
+    settings, found = agents.cache(
+        data, names, keep, limit=limit, split=split, seed=seed, guardrail=guardrail, peers=peers, out=_out()
+    )
+    _write(json_out, settings, found)
+
+
+@bench.command()
+@fail_cleanly
+def growth(
+    turns: Annotated[int, typer.Option(min=1, help="Requests of the synthetic conversation.")] = 1000,
+    keep: Annotated[float, typer.Option(help="Share to keep of new tool results and of old turns.")] = 0.5,
+    guardrail: Guard = True,
+    json_out: Json = None,
+) -> None:
+    """Whether a turn of a long conversation costs the same at the end as at the start."""
+    from ctxshrink.policies import check_keep
+
+    from . import agents
+
+    settings, found = agents.growth(turns, check_keep(keep, "--keep"), guardrail=guardrail, out=_out())
+    _write(json_out, settings, found)
+
+
+@bench.command()
+@fail_cleanly
 def speed(
     lengths: Annotated[str, typer.Option(help="Input tokens, separated by commas; k and M are understood.")] = (
         "1k,10k,100k,1M"

@@ -1,23 +1,17 @@
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxshrink import Adaptive, ConfigError, Conversation, Shrinker
-from ctxshrink.testing import WordCounter
+from ctxshrink import ConfigError, Conversation
+from tests.prefix.material import (
+    chat,
+    shrinker,
+)
 from tests.strategies import PROPERTY, openai_conversations
-
-
-def shrinker(**settings: Any) -> Shrinker:
-    policy = Adaptive(recent_turns=2)
-    return Shrinker(policy=policy, guardrail=None, counter=WordCounter(), **settings)
-
-
-def chat(turns: int, size: int = 30) -> list[dict[str, Any]]:
-    text = " ".join(f"Sentence number {i} is about topic {i * 7}." for i in range(size // 6))
-    roles = ("user", "assistant")
-    return [{"role": roles[i % 2], "content": f"Turn {i}. {text}"} for i in range(turns)]
 
 
 def test_a_decided_message_never_changes_again() -> None:

@@ -1,0 +1,117 @@
+"""``ctxshrink bench cache`` and ``ctxshrink bench growth``: what agents' conversations cost, and how they grow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from ctxshrink._console import progress
+from ctxshrink.errors import ConfigError
+
+from .report import number, table
+
+if TYPE_CHECKING:
+    from .data import Split
+
+
+def cache(
+    data: Path,
+    providers: list[str],
+    keep: float,
+    *,
+    limit: int | None,
+    split: Split,
+    seed: int,
+    guardrail: bool,
+    peers: bool,
+    out: Console,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Runs and shows the cache benchmark; returns its settings and what it found, JSON-ready.
+
+    Args:
+        data: A chat set, or a folder of them.
+        providers: Keys of `ctxshrink.bench.cache.MODELS`.
+        keep: Share to keep of new tool results, and of old turns where rewriting them pays.
+        limit: Most conversations per set.
+        split: Which half.
+        seed: Of the draw.
+        guardrail: Run ctxshrink with its guardrail.
+        peers: Also LangChain's strategies.
+        out: Where the tables go.
+
+    Raises:
+        ConfigError: The data or a provider is wrong.
+        MissingExtraError: ``peers``, and LangChain is not installed.
+    """
+    from ctxshrink import Shrinker
+
+    from .cache import MODELS, replay, strategies, summarize
+    from .data import chat_record, load_sets
+
+    unknown = [p for p in providers if p not in MODELS]
+    if unknown:
+        raise ConfigError(f"--providers must be among {', '.join(MODELS)}; got {', '.join(unknown)}")
+    shrinker = Shrinker(guardrail="perplexity" if guardrail else None)
+    plans = strategies(shrinker, keep=keep, peers=peers)
+    sets = load_sets(data, chat_record, split=split, limit=limit, seed=seed)
+    found: dict[str, Any] = {}
+    with progress() as bar:
+        job = bar.add_task("cache", total=sum(map(len, sets.values())))
+        for name, records in sets.items():
+            outcomes = list[Any]()
+            for record in records:
+                outcomes += replay(record, plans, providers, shrinker.counter)
+                bar.update(job, advance=1, description=name)
+            columns = ["provider", "strategy", "bill", "worst", "over 1.01", "tokens", "probes", "older"]
+            shown = table(f"{name}: {len(records)} conversations, shares of doing nothing", columns, left=2)
+            for line in summarize(outcomes):
+                shares = [line.share, line.worst, line.over, line.tokens, line.probes, line.older]
+                shown.add_row(line.provider, line.strategy, *("" if s is None else number(s, ".3f") for s in shares))
+                row = {key: getattr(line, key) for key in line.__slots__}
+                found.setdefault(name, []).append(row)
+            out.print(shown)
+    settings = {
+        "data": data.name,
+        "records": {name: len(records) for name, records in sets.items()},
+        "providers": {p: MODELS[p] for p in providers},
+        "keep": keep,
+        "limit": limit,
+        "split": split,
+        "seed": seed,
+        "guardrail": guardrail,
+    }
+    return settings, {"summaries": found}
+
+
+def growth(turns: int, keep: float, *, guardrail: bool, out: Console) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Runs and shows the growth benchmark; returns its settings and what it found, JSON-ready.
+
+    Args:
+        turns: Requests of the synthetic conversation.
+        keep: Share to keep of new tool results, and of old turns where rewriting them pays.
+        guardrail: Run with the guardrail.
+        out: Where the table goes.
+    """
+    from ctxshrink import Conversation, Shrinker
+
+    from .growth import grow
+
+    every = max(1, turns // 10)
+    made = Conversation(Shrinker(guardrail="perplexity" if guardrail else None))
+    with progress() as bar:
+        job = bar.add_task("growth", total=turns)
+        found = grow(made, turns, every=every, keep=keep, step=lambda: bar.update(job, advance=1))
+    columns = ["turns", "CPU s a turn", "of the first", "tokens", "sent", "rewritten at"]
+    shown = table(f"a conversation of {turns} turns", columns, left=1)
+    for i, seconds in enumerate(found.seconds):
+        first, last = i * every, min(turns, (i + 1) * every)
+        steps = ", ".join(str(e) for e in found.epochs if first <= e < last)
+        ratio = seconds / found.seconds[0] if found.seconds[0] else 1.0
+        sizes = f"{found.tokens_before[i]:,}", f"{found.tokens_after[i]:,}"
+        shown.add_row(f"{first + 1}-{last}", f"{seconds:.4f}", number(ratio, ".2f"), *sizes, steps)
+    out.print(shown)
+    said = "every turn starts with the one before" if not found.broken else f"BROKEN at turns {found.broken}"
+    out.print(f"{said}; earlier text was rewritten {len(found.epochs)} times, each time announced")
+    return {"turns": turns, "keep": keep, "guardrail": guardrail}, found.to_dict()
