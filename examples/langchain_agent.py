@@ -1,4 +1,4 @@
-"""A LangChain agent that sees a smaller history than its state keeps.
+"""A LangChain agent that sends less than its state keeps, and asks for what was left out.
 
 python examples/langchain_agent.py
 """
@@ -6,27 +6,18 @@ python examples/langchain_agent.py
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import langchain_ctxshrink  # noqa: F401  teaches Shrinker.shrink_messages to read LangChain messages
 from langchain.agents import create_agent
-from langchain.agents.middleware import ModelRequest, ModelResponse, wrap_model_call
-from langchain_core.language_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
+from langchain_ctxshrink import CtxShrinkMiddleware
+from langgraph.checkpoint.memory import InMemorySaver
 
-from ctxshrink import Adaptive, Shrinker
-
-SHRINKER = Shrinker(policy=Adaptive(recent_turns=2))
-
-
-@wrap_model_call
-def shrink_history(request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]) -> ModelResponse:
-    """Shrinks what the model is shown; the agent's state keeps every message whole."""
-    result = SHRINKER.shrink_messages(request.messages, keep=0.3)
-    shrunk = [d.segment.id for d in result.decisions if d.action == "compressed"]
-    print(
-        f"to the model: {result.tokens_before:>5} -> {result.tokens_after:>5} tokens; compressed: {shrunk or 'nothing'}"
-    )
-    return handler(request.override(messages=result.output))
+from ctxshrink import Shrinker
+from ctxshrink.expand import find_references
+from ctxshrink.store import Store
 
 
 @tool
@@ -38,31 +29,64 @@ def server_log(host: str) -> str:
     return "\n".join(lines)
 
 
-class ScriptedModel(GenericFakeChatModel):
-    """Says its lines in order: a stand-in for a chat model that needs no network."""
+class ScriptedModel(BaseChatModel):
+    """Plays its part: a stand-in for a chat model that needs no network."""
+
+    script: list[Callable[[Sequence[BaseMessage]], AIMessage]]
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
         """The script knows its tools."""
         return self
 
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        said = sum(isinstance(message, AIMessage) for message in messages)
+        return ChatResult(generations=[ChatGeneration(message=self.script[said](messages))])
 
-def look(number: int, host: str) -> AIMessage:
-    return AIMessage("", tool_calls=[{"name": "server_log", "args": {"host": host}, "id": f"call-{number}"}])
+
+def look(*hosts: str) -> Callable[[Sequence[BaseMessage]], AIMessage]:
+    calls = [{"name": "server_log", "args": {"host": host}, "id": f"log-{host}"} for host in hosts]
+    return lambda messages: AIMessage("", tool_calls=calls)
+
+
+def expand(messages: Sequence[BaseMessage]) -> AIMessage:
+    shown = next(m.text for m in messages if isinstance(m, ToolMessage) and "web-2" in m.text)
+    args = {"id": find_references(shown)[0], "search": "db-1"}
+    return AIMessage("", tool_calls=[{"name": "expand", "args": args, "id": "expand-1"}])
+
+
+def answer(messages: Sequence[BaseMessage]) -> AIMessage:
+    return AIMessage("web-2 could not reach db-1 at 09:41.")
 
 
 def main() -> None:
-    hosts = ["web-1", "web-2", "web-3", "web-4", "db-1", "db-2"]
-    lines = [*(look(n, host) for n, host in enumerate(hosts)), AIMessage("web-2 could not reach db-1 at 09:41.")]
+    middleware = CtxShrinkMiddleware(Shrinker(store=Store.memory()), keep=0.3)
     agent = create_agent(
-        ScriptedModel(messages=iter(lines)),
+        ScriptedModel(script=[look("web-1", "web-2"), look("web-3", "db-1"), expand, answer]),
         [server_log],
         system_prompt="You are on call. Read logs; never restart anything.",
-        middleware=[shrink_history],
+        middleware=[middleware],
+        checkpointer=InMemorySaver(),
     )
-    state = agent.invoke({"messages": [{"role": "user", "content": "Why did an order fail at 09:41?"}]})
-    print(f"answer: {state['messages'][-1].content}")
-    whole = SHRINKER.shrink_messages(state["messages"], keep=1.0)
-    print(f"the state still holds all {len(state['messages'])} messages, {whole.tokens_before} tokens")
+    question = {"role": "user", "content": "Why did an order fail at 09:41?"}
+    state = agent.invoke({"messages": [question]}, {"configurable": {"thread_id": "on-call"}})
+    for message in state["messages"]:
+        if isinstance(message, ToolMessage) and message.name == "server_log":
+            figures = message.response_metadata["ctxshrink"]
+            print(f"{figures['tokens_before']} -> {figures['tokens_after']} tokens: {figures['reason']}")
+        elif isinstance(message, ToolMessage):
+            print(f"expand:\n{message.text}")
+    print(f"answer: {state['messages'][-1].text}")
+    print(f"problems: {', '.join(middleware.problems) or 'none'}")
 
 
 if __name__ == "__main__":

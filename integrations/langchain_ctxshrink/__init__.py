@@ -1,7 +1,10 @@
-"""ctxshrink in LangChain: documents, retrievers and messages.
+"""ctxshrink in LangChain: documents, retrievers, messages, agents.
 
-Importing this package also teaches `ctxshrink.Shrinker.shrink_messages` to read LangChain messages.
+Importing this package also teaches `ctxshrink.Shrinker.shrink_messages` to read LangChain messages. The middleware
+needs the package ``langchain`` beside ``langchain-core``; it is loaded when it is first asked for.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from ctxshrink.errors import MissingExtraError
 from ctxshrink.messages import register
@@ -12,9 +15,34 @@ except ImportError as error:
     raise MissingExtraError("langchain_ctxshrink", "langchain") from error
 
 from .documents import CtxShrinkCompressor
+from .expand import expand_tool
 from .messages import LangChainFormat, shrink_messages
 from .retriever import CtxShrinkRetriever
+from .summarizer import CtxShrinkSummarizer
 
-__all__ = ["CtxShrinkCompressor", "CtxShrinkRetriever", "LangChainFormat", "shrink_messages"]
+if TYPE_CHECKING:
+    from .middleware import CtxShrinkMiddleware
+
+__all__ = [
+    "CtxShrinkCompressor",
+    "CtxShrinkMiddleware",
+    "CtxShrinkRetriever",
+    "CtxShrinkSummarizer",
+    "LangChainFormat",
+    "expand_tool",
+    "shrink_messages",
+]
 
 register(LangChainFormat())
+
+
+def __getattr__(name: str) -> Any:
+    if name != "CtxShrinkMiddleware":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from .middleware import CtxShrinkMiddleware
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("langchain", "langgraph"):
+            raise
+        raise MissingExtraError("CtxShrinkMiddleware", "langchain") from error
+    return CtxShrinkMiddleware

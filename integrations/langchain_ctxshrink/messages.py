@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeAlias, cast, overload
+from typing import Any, TypeAlias, overload
 
 from langchain_core.messages import (
     AIMessage,
@@ -21,15 +20,18 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from ctxshrink.errors import FormatError
-from ctxshrink.messages import AnthropicFormat, Parsed, Pin, Place
+from ctxshrink.messages import Parsed, Pin, Place
+from ctxshrink.messages.anthropic import walk
+from ctxshrink.messages.builder import Builder
+from ctxshrink.messages.parsed import Path
 from ctxshrink.seats import check_goal
 from ctxshrink.shrinker import Shrinker
-from ctxshrink.types import OnReject
+from ctxshrink.types import Kind, OnReject
 
 Messages: TypeAlias = Sequence[MessageLikeRepresentation] | PromptValue
 """What LangChain takes for a conversation."""
 
-_ANTHROPIC = AnthropicFormat()
+_LOCK = "ctxshrink_lock"
 _CHAT_ROLES = {"human": "user", "ai": "assistant"}
 
 
@@ -48,12 +50,41 @@ class LangChainFormat:
 
     def parse(self, messages: Sequence[Any], /, pin: Pin = None) -> Parsed:
         """The conversation as segments; see `ctxshrink.messages.MessageFormat.parse`."""
-        given = cast("Sequence[BaseMessage]", messages)
-        if callable(pin):
-            pin = [index for index, message in enumerate(given) if pin(message)]
-        parsed = _ANTHROPIC.parse([_record(message) for message in given], pin)
-        places = {key: _place(place, given[place.index]) for key, place in parsed.places.items()}
-        return replace(parsed, items=tuple(given), places=places)
+        builder = self.grow(pin)
+        builder.feed(messages)
+        return builder.build()
+
+    def grow(self, pin: Pin = None) -> Builder:
+        """An empty conversation; see `ctxshrink.messages.GrowingFormat.grow`."""
+        return _Builder(walk, pin, view=_record, place=_place)
+
+
+class _Builder(Builder):
+    """Locks the texts of messages that are `locked`."""
+
+    def text(
+        self,
+        where: Path,
+        text: object,
+        kind: Kind,
+        *,
+        path: Path | None = None,
+        lock: str | None = None,
+        title: str = "",
+        owner: int | None = None,
+    ) -> None:
+        lock = lock or self.items[self._index].response_metadata.get(_LOCK)
+        super().text(where, text, kind, path=path, lock=lock, title=title, owner=owner)
+
+
+def locked(message: BaseMessage, reason: str) -> BaseMessage:
+    """A copy of a message whose texts this format locks, wherever the message stands.
+
+    Args:
+        message: The message.
+        reason: Why, for the decisions on its texts.
+    """
+    return message.model_copy(update={"response_metadata": {**message.response_metadata, _LOCK: reason}})
 
 
 def _is_result(message: BaseMessage) -> bool:

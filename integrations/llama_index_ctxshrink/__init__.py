@@ -1,4 +1,4 @@
-"""ctxshrink in LlamaIndex: a node postprocessor and an ingestion transform."""
+"""ctxshrink in LlamaIndex: a node postprocessor, an ingestion transform and a memory block."""
 
 from ctxshrink.errors import MissingExtraError
 
@@ -7,6 +7,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("llama_index_ctxshrink", "llama-index") from error
 
+from .expand import expand_tool
+from .memory import CompressedHistoryBlock
 from .nodes import CtxShrinkPostprocessor, CtxShrinkTransform
 
-__all__ = ["CtxShrinkPostprocessor", "CtxShrinkTransform"]
+__all__ = ["CompressedHistoryBlock", "CtxShrinkPostprocessor", "CtxShrinkTransform", "expand_tool"]

@@ -19,3 +19,16 @@ def test_names_the_extra(package: str, framework: str, extra: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f'MissingExtraError: {package} needs an optional package: pip install "ctxshrink[{extra}]"' in done.stderr
+
+
+@pytest.mark.parametrize("framework", ["langchain", "langgraph"])
+def test_only_the_middleware_needs_more_than_the_core(framework: str) -> None:
+    code = (
+        f"import sys; sys.modules[{framework!r}] = None; import langchain_ctxshrink as l; l.CtxShrinkSummarizer; "
+        "assert not hasattr(l, 'other'); l.CtxShrinkMiddleware"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'MissingExtraError: CtxShrinkMiddleware needs an optional package: pip install "ctxshrink[langchain]"' in (
+        done.stderr
+    )
