@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from .documents import parse_documents
 from .errors import ConfigError, FormatError
-from .messages import Parsed, Place, detect
+from .messages import OpenAIResponsesFormat, Parsed, Place, detect
 from .policies import check_keep, check_max_tokens
 from .text import content_type
 from .types import Decision, Segment
@@ -17,9 +17,13 @@ METADATA_KEY: Final = "ctxshrink"
 
 ACCEPTED: Final = (
     'a str, a list of str, of dicts with "text", of LangChain documents or LlamaIndex nodes, '
-    "or a list of messages (dicts; LangChain messages once langchain_ctxshrink is imported)"
+    "or a list of messages (dicts of OpenAI Chat Completions, OpenAI Responses or Anthropic; LangChain messages once "
+    "langchain_ctxshrink is imported)"
 )
 """What `parse_any` accepts, for error messages."""
+
+_RESPONSES: Final = OpenAIResponsesFormat()
+"""The one format whose items may have no role."""
 
 _TEXT_FIELDS: Final = (
     ("page_content",),  # LangChain Document
@@ -107,4 +111,6 @@ def _walk(item: object, path: Sequence[str]) -> object:
 
 def _is_document(item: object) -> bool:
     """True for every mapping that is no message: a message may lack content, and a document may have a role."""
-    return isinstance(item, Mapping) and ("text" in item or "role" not in item)
+    if not isinstance(item, Mapping):
+        return False
+    return "text" in item or ("role" not in item and not _RESPONSES.matches([item]))

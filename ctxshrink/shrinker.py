@@ -29,7 +29,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _async_twin(
+def async_twin(
     method: Callable[Concatenate[S, P], T],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """The async counterpart of a method: the same work in a worker thread, the same signature for type checkers."""
@@ -217,7 +217,8 @@ class Shrinker:
         """Compress a conversation: instructions, tool calls and recent turns exact, older turns harder.
 
         Args:
-            messages: OpenAI Chat Completions or Anthropic Messages dicts, recognised by their shape.
+            messages: Dicts of OpenAI Chat Completions, OpenAI Responses (its items) or Anthropic Messages, recognised
+                by their shape.
             query: What the next answer is about, if it is not in the recent turns.
             keep: Share of the unlocked tokens to keep, in (0, 1].
             max_tokens: Most tokens of the text of all messages; give this or ``keep``.
@@ -263,7 +264,7 @@ class Shrinker:
             segments, query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
         )
 
-    ashrink_text = _async_twin(shrink_text)
-    ashrink_documents = _async_twin(shrink_documents)
-    ashrink_messages = _async_twin(shrink_messages)
-    ashrink_segments = _async_twin(shrink_segments)
+    ashrink_text = async_twin(shrink_text)
+    ashrink_documents = async_twin(shrink_documents)
+    ashrink_messages = async_twin(shrink_messages)
+    ashrink_segments = async_twin(shrink_segments)

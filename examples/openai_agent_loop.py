@@ -1,4 +1,4 @@
-"""An agent loop in OpenAI's message format whose history is shrunk before every request.
+"""An agent loop in OpenAI's message format that sends a smaller history, and the same start of it every time.
 
 The model is a script, so that this runs offline; with the real client only `complete` changes:
 ``client.chat.completions.create(model=..., messages=messages, tools=...).choices[0].message.model_dump()``
@@ -9,7 +9,7 @@ python examples/openai_agent_loop.py
 import json
 from typing import Any
 
-from ctxshrink import Shrinker
+from ctxshrink import Conversation, Shrinker
 
 Message = dict[str, Any]
 READINGS = {
@@ -42,14 +42,14 @@ def complete(step: int, messages: list[Message]) -> Message:
 
 
 def main() -> None:
-    shrinker = Shrinker()
+    conversation = Conversation(Shrinker(), provider="openai")
     messages: list[Message] = [
         {"role": "system", "content": "You watch a cold store. Stock spoils above 8 degrees. Never guess a reading."},
         {"role": "user", "content": "Was any room too warm yesterday?"},
     ]
     for step in range(len(SCRIPT)):
-        # The full history stays ours; the model sees a smaller view of it. Newest turns are in it word for word.
-        view = shrinker.shrink_messages(messages, keep=0.4)
+        # The full history stays ours; the model sees a smaller view of it, whose start the provider has in its cache.
+        view = conversation.shrink(messages, keep=0.4)
         answer = complete(step, view.output)
         messages.append(answer)
         print(

@@ -56,6 +56,15 @@ def test_goals() -> None:
             ["q", "r"],
         ),
         ([{"role": "assistant", "tool_calls": []}], [], []),
+        (
+            [
+                {"type": "reasoning", "id": "rs_1", "summary": []},
+                {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c", "output": "found"},
+            ],
+            ["tool_call", "tool_result"],
+            ["look {}", "found"],
+        ),
     ],
 )
 def test_shapes(value: Any, kinds: list[str], texts: list[str]) -> None:

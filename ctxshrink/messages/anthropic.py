@@ -8,6 +8,7 @@ from typing import Any, Final
 from ctxshrink.messages import locks
 from ctxshrink.messages.builder import Builder
 from ctxshrink.messages.checks import to_json
+from ctxshrink.messages.drafts import Caller
 from ctxshrink.messages.parsed import Parsed, Path, Pin, as_parts, is_record, read, read_parts, read_text
 from ctxshrink.types import Kind
 
@@ -115,7 +116,7 @@ def _text(
     path: Path,
     kind: Kind,
     lock: str | None,
-    owner: int | None = None,
+    owner: Caller | None = None,
     title: str = "",
 ) -> None:
     if isinstance(block, str):  # Not in the specification, but common in hand-written histories.
@@ -145,7 +146,7 @@ def _tool_result(builder: Builder, block: object, where: Path, path: Path, lock:
 
 
 def _document(
-    builder: Builder, block: object, where: Path, path: Path, kind: Kind, lock: str | None, owner: int | None = None
+    builder: Builder, block: object, where: Path, path: Path, kind: Kind, lock: str | None, owner: Caller | None = None
 ) -> None:
     """A ``document`` (text under ``source``) or a ``search_result`` (text blocks under ``content``)."""
     if lock is None and read(read(block, "citations"), "enabled"):

@@ -9,45 +9,22 @@ segment is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from ctxshrink.messages import locks
 from ctxshrink.messages.checks import check_messages, to_json
-from ctxshrink.messages.parsed import (
-    Parsed,
-    Path,
-    Pin,
-    Place,
-    read,
-    read_text,
-    resolve_pin,
-    texts_of,
-    with_texts,
-)
+from ctxshrink.messages.drafts import Caller, Draft
+from ctxshrink.messages.marks import BREAKPOINTS
+from ctxshrink.messages.parsed import Parsed, Path, Pin, Place, read, read_text, resolve_pin, texts_of, with_texts
 from ctxshrink.text import content_type
-from ctxshrink.types import ContentType, Kind, Segment
+from ctxshrink.types import Kind, Segment
 
 ELLIPSIS: Final = "…"
 """What an emptied text leaves behind: providers refuse empty content."""
 
-_BREAKPOINTS: Final = ("cache_control", "prompt_cache_breakpoint")
-"""Keys that mark the end of a prefix that the provider caches: Anthropic's, and OpenAI's."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """What is known of a segment for good. ``owner`` is the message whose turn gives its age."""
-
-    id: str
-    index: int
-    owner: int
-    text: str
-    kind: Kind
-    path: Path | None
-    lock: str | None
-    title: str
-    content_type: ContentType
+_PLAIN: Final[Path] = ("content",)
+_BLOCK: Final[Path] = ("content", 0, "text")
 
 
 class Builder:
@@ -80,12 +57,12 @@ class Builder:
         self._pins_known = -1  # Number of messages that `_pinned` was worked out for.
         self.items: list[Any] = []
         self._views: list[Any] = []  # Those that were not walked yet, as the format reads them.
-        self._drafts: list[_Draft] = []
+        self._drafts: list[Draft] = []
         self._turns: list[int] = []  # By segment: turns that had started by the end of its owner.
         self._born: dict[int, list[int]] = {}  # The same, by turn.
         self._ended: list[int] = []  # By message: turns that had started by its end.
         self._first: list[int] = []  # By message: its first segment.
-        self._callers: dict[str, int] = {}  # Tool call id -> message that made the call; the latest wins.
+        self._callers: dict[str, Caller] = {}  # By tool call id; the latest wins.
         self._programs: set[str] = set()  # Ids of tool calls that a program made.
         self._index = -1
         self._role = ""
@@ -163,6 +140,25 @@ class Builder:
         draft = self._drafts[position]
         return self._place(Place(draft.index, draft.path), self.items[draft.index])
 
+    def tool(self, position: int) -> str:
+        """The tool that a segment is a result of; "" where it is none, or nobody knows."""
+        return self._drafts[position].owner.tool
+
+    def substitute(self, index: int, message: Any) -> None:
+        """Puts another form of a message in its place, with the same texts.
+
+        Args:
+            index: The message.
+            message: The same but for its marks of a cached prefix, and for whether the one text that it consists of
+                stands in a block.
+        """
+        self.items[index] = message
+        plain = isinstance(read(message, "content"), str)
+        old, new = (_BLOCK, _PLAIN) if plain else (_PLAIN, _BLOCK)
+        for position in self.of_message(index):
+            if self._drafts[position].path == old:
+                self._drafts[position] = replace(self._drafts[position], path=new)
+
     def rebuild(self, index: int, outputs: Mapping[str, str]) -> Any:
         """One message with the given texts, by segment id, in place of its own; see `Parsed.rebuild`.
 
@@ -211,7 +207,7 @@ class Builder:
             self.turns += self._starts
             self._ended.append(self.turns)
             for position in range(self._first[-1], len(self._drafts)):
-                owner = self._drafts[position].owner
+                owner = self._drafts[position].owner.index
                 turn = self._ended[owner] if owner >= 0 else 0
                 self._turns.append(turn)
                 self._born.setdefault(turn, []).append(position)
@@ -226,7 +222,7 @@ class Builder:
         path: Path | None = None,
         lock: str | None = None,
         title: str = "",
-        owner: int | None = None,
+        owner: Caller | None = None,
     ) -> None:
         """Adds a text of the current message. Empty texts and values that are no text make no segment.
 
@@ -238,7 +234,7 @@ class Builder:
             path: The way to the text; None when it cannot be replaced.
             lock: Why it must stay exact, whatever comes later in the conversation.
             title: See `Segment.title`.
-            owner: Index of the message whose turn gives the age, if not the current message.
+            owner: Of a tool result, who asked for it. Other texts have the age of the current message.
         """
         if not isinstance(text, str) or not text:
             return
@@ -246,12 +242,12 @@ class Builder:
             self._starts = True
             self.newest_user = self._index
         name = ".".join(str(step) for step in (self._index, *where))
-        owner = self._index if owner is None else owner
+        owner = Caller(self._index) if owner is None else owner
         # A text that is locked for good is never cut into units, so its type is not worth detecting.
         shape = "prose" if lock else content_type(text)
-        self._drafts.append(_Draft(name, self._index, owner, text, kind, path, lock, title, shape))
+        self._drafts.append(Draft(name, self._index, owner, text, kind, path, lock, title, shape))
 
-    def opaque(self, where: Path, block: object, kind: Kind, lock: str, owner: int | None = None) -> None:
+    def opaque(self, where: Path, block: object, kind: Kind, lock: str, owner: Caller | None = None) -> None:
         """Adds a block that is never changed. Its text, where it has any, is joined for counting only."""
         self.text(where, "\n".join(texts_of(block)), kind, lock=lock, owner=owner)
 
@@ -261,15 +257,16 @@ class Builder:
         ``caller`` says who made it: the model (None, or a record of the type "direct"), or a program of the model's.
         """
         if isinstance(call_id, str):
-            self._callers[call_id] = self._index
+            self._callers[call_id] = Caller(self._index, name if isinstance(name, str) else "")
             if read_text(caller, "type") not in ("", "direct"):
                 self._programs.add(call_id)
         shown = [part for part in (name, arguments if isinstance(arguments, str) else to_json(arguments)) if part]
         self.text(where, " ".join(part for part in shown if isinstance(part, str)), "tool_call", lock=locks.TOOL_CALL)
 
-    def caller(self, call_id: object) -> int:
-        """Message that made a tool call; the one before the current message where no call has that id."""
-        return self._callers.get(call_id, self._index - 1) if isinstance(call_id, str) else self._index - 1
+    def caller(self, call_id: object) -> Caller:
+        """Who made a tool call; the message before the current one where no call has that id."""
+        before = Caller(self._index - 1)
+        return self._callers.get(call_id, before) if isinstance(call_id, str) else before
 
     def programmatic(self, call_id: object) -> bool:
         """True when a program made that tool call: it reads the result, and a model may never see it."""
@@ -277,10 +274,10 @@ class Builder:
 
     def breakpoint(self, record: object) -> None:
         """Ends the provider cache prefix after the texts added so far when the record carries a breakpoint."""
-        if any(read(record, key) is not None for key in _BREAKPOINTS):
+        if any(read(record, key) is not None for key in BREAKPOINTS):
             self.cached = len(self._drafts)
 
-    def _lock(self, position: int, draft: _Draft) -> str | None:
+    def _lock(self, position: int, draft: Draft) -> str | None:
         if draft.lock:
             return draft.lock
         if draft.index in self._pins():

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ctxshrink.messages import locks
 from ctxshrink.messages.builder import Builder
 from ctxshrink.messages.checks import check_messages, misplaced, to_json
+from ctxshrink.messages.drafts import Caller
 from ctxshrink.messages.parsed import Parsed, Path, Pin, as_parts, is_record, read, read_parts, read_text
 from ctxshrink.types import Kind
 
@@ -127,7 +128,7 @@ def _message(builder: Builder, item: object, role: str) -> None:
 
 
 def _content(
-    builder: Builder, item: object, key: str, where: Path, kind: Kind, lock: str | None, owner: int | None = None
+    builder: Builder, item: object, key: str, where: Path, kind: Kind, lock: str | None, owner: Caller | None = None
 ) -> None:
     """A text or a list of parts under a key of an item."""
     builder.text(where, read(item, key), kind, path=(key,), lock=lock, owner=owner)

@@ -101,7 +101,8 @@ def _folded(whole: Decision, folded: Folded, shrinker: Shrinker) -> Decision | N
     [size] = shrinker.counter.count([folded.text])
     if size >= whole.tokens_before:
         return None
-    reason = f"when it was new: {folded.lines} lines stand in an earlier tool result"
+    lines = "1 line stands" if folded.lines == 1 else f"{folded.lines} lines stand"
+    reason = f"when it was new: {lines} in an earlier tool result"
     return replace(whole, action="compressed", reason=reason, text=folded.text, tokens_after=size, spans=folded.spans)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 from ctxshrink.errors import ConfigError
 from ctxshrink.messages import detect
+from ctxshrink.messages.marks import count_marks
 from ctxshrink.messages.parsed import as_parts, read, read_text, with_texts
 from ctxshrink.providers import CacheRules, cache_rules
 from ctxshrink.tokens import resolve_counter
@@ -56,7 +57,7 @@ def place_breakpoints(
     if used < 0 or prefix_tokens < 0:
         raise ConfigError("used and prefix_tokens must be 0 or more")
     out = [with_texts(m, {}) for m in messages]
-    room = (rules.max_breakpoints if rules else 0) - used - sum(_marks(m) for m in messages)
+    room = (rules.max_breakpoints if rules else 0) - used - sum(count_marks(m) for m in messages)
     if rules is None or room <= 0 or not messages:
         return out
     sizes = _sizes(messages, resolve_counter("embedded") if counter is None else counter)
@@ -65,7 +66,7 @@ def place_breakpoints(
         ends.append(ends[-1] + size)
     for wanted in _wanted(messages, frozen):
         at = next((i for i in range(wanted, -1, -1) if _takes_mark(out[i])), -1)
-        if room and at >= 0 and ends[at + 1] >= rules.min_prefix and not _marks(out[at]):
+        if room and at >= 0 and ends[at + 1] >= rules.min_prefix and not count_marks(out[at]):
             out[at] = _marked(out[at])
             room -= 1
     return out
@@ -91,15 +92,6 @@ def _sizes(messages: Sequence[Any], counter: TokenCounter) -> list[int]:
     for segment, size in zip(parsed.segments, counter.count([s.text for s in parsed.segments]), strict=True):
         sizes[parsed.index_of(segment.id)] += size
     return sizes
-
-
-def _marks(message: object) -> int:
-    """Marks of a message, in the blocks of its tool results too."""
-    found = int(read(message, _KEY) is not None)
-    for part in as_parts(read(message, "content")):
-        found += int(read(part, _KEY) is not None)
-        found += sum(read(inner, _KEY) is not None for inner in as_parts(read(part, "content")))
-    return found
 
 
 def _takes_mark(message: object) -> bool:

@@ -18,7 +18,7 @@ from ctxshrink.prefix.rewriting import FROZEN, LOST, WAITING, Born, Request
 from ctxshrink.prefix.steps import Steps
 from ctxshrink.providers import CacheRules, cache_rules
 from ctxshrink.result import ShrinkResult
-from ctxshrink.shrinker import Shrinker
+from ctxshrink.shrinker import Shrinker, async_twin
 from ctxshrink.types import Decision, Goal
 
 
@@ -34,8 +34,13 @@ class Conversation:
     **Rewritten rarely.** User and assistant turns are sent exact, and a provider has them in its cache by the time they
     are old. They are compressed later, many at once, when that is expected to pay (with ``keep``, see
     `ctxshrink.prefix.epochs`), or when ``max_tokens`` forces it, then down to a lower mark that leaves room for later
-    turns. The result's warnings say when this happened and why; `epochs` counts. What stands before a ``cache_control``
-    of the caller's is only rewritten when ``max_tokens`` forces it.
+    turns. The result's warnings say when this happened and why; `epochs` counts.
+
+    **Marks.** A ``cache_control`` of the caller's may move from message to message: that is no change, and what this
+    object sent is rewritten as without it. Only in the first call, and with ``provider=None``, nobody here knows what
+    rewriting would cost: what stands before a mark is not rewritten to save money then.
+
+    **Originals.** Results of the expand tool (`ctxshrink.expand`) stay exact until ``max_tokens`` forces otherwise.
 
     What was never sent costs nothing to change: in the first call all turns that are no longer recent are compressed.
     Where an earlier message was edited, everything from there on is decided anew; a result's warning says so. Safe to
@@ -47,7 +52,8 @@ class Conversation:
             None for none (rewriting costs nothing then: each turn is compressed as it leaves the recent ones).
         birth: What is done to new tool results and chunks; None leaves them exact while they are recent.
         headroom: Share of the unlocked budget that a step under ``max_tokens`` leaves free for later turns, in [0, 1).
-        expected_turns: Turns that the conversation is expected to have in all; None: as many again as it has had.
+        expected_turns: Turns that the conversation is expected to have in all. None: as many again as it has had, and
+            no step costs more than 1 % of the bill so far and what was saved until then.
         prefix_tokens: Tokens that every request has before these messages: tool definitions, a system prompt that is
             passed beside them.
         memo: Keeps decisions beyond this object, so that after a restart the same messages give the same bytes: a
@@ -103,6 +109,9 @@ class Conversation:
     ) -> ShrinkResult[list[Any]]:
         """Add messages and give the whole conversation back; costs work in proportion to what is new.
 
+        Where the new messages have ``cache_control`` marks, those that came with earlier ones are taken off, but for
+        those of the first call: a request may have few.
+
         Args:
             messages: What came since the last call, in the caller's format.
             query: What the next answer is about, if it is not in the recent turns.
@@ -123,6 +132,7 @@ class Conversation:
             ConfigError: An argument is wrong.
         """
         with self._lock:
+            self._steps.history.supersede_marks(messages)
             new, touched, result = self._advance(messages, self._request(query, keep, max_tokens, idle, born))
             shown = sorted({*touched, *new})
             return replace(result, decisions=tuple(self._decision(p, touched) for p in shown))
@@ -140,8 +150,8 @@ class Conversation:
     ) -> ShrinkResult[list[Any]]:
         """Shrink the conversation so far, given as a whole in its original form; see `extend`.
 
-        What is known is recognised by comparing messages. A message that was sent shrunk and is pinned now comes out
-        exact from then on, with a warning.
+        What is known is recognised by comparing messages; one may also be given as it came out before. A message that
+        was sent shrunk and is pinned now comes out exact from then on, with a warning.
         """
         with self._lock:
             history, request = self._steps.history, self._request(query, keep, max_tokens, idle, born)
@@ -154,6 +164,9 @@ class Conversation:
             decisions = tuple(self._decision(p, touched) for p in range(len(history.entries)))
             output = list(messages) if self._shrinker.mode == "observe" else result.output
             return replace(result, decisions=decisions, output=output)
+
+    aextend = async_twin(extend)
+    ashrink = async_twin(shrink)
 
     def _advance(
         self, messages: Sequence[Any], request: Request, pins: tuple[Pin, ...] = ()
@@ -200,6 +213,7 @@ class Conversation:
         if fed.start == 0:
             turns = 0  # Also where all was read anew as another format.
         new = steps.replay(fed)
+        request = replace(request, first=request.first and not history.sent)  # Another object may have sent it.
         touched: dict[int, Decision] = {}
         for pin in pins:
             touched |= steps.pin(pin)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from ctxshrink.economics import break_even_turns
 from ctxshrink.errors import ConfigError
 from ctxshrink.providers import CacheRules
 
+SLACK: Final = 0.01
+"""Share of the bill without compression that rewriting may cost before it has saved anything."""
+
 
 class Epochs:
     """Says when to rewrite old turns, from what leaving them alone has cost so far.
 
-    Two conditions, both in units of the plain input price. Rewriting must be expected to pay
-    (`ctxshrink.economics.break_even_turns` is below the turns that are still expected), and what reading the
-    uncompressed turns has cost since the last time must have come up to what rewriting costs now. The second is the
-    rent-or-buy rule (Karlin et al. 1988, "Competitive snoopy caching"): it spaces the steps out, and whenever the
-    conversation ends, its share of the bill is at most twice that of the best steps in hindsight.
+    Three conditions, all in units of the plain input price. Rewriting must be expected to pay
+    (`ctxshrink.economics.break_even_turns` is below the turns that are still expected). What reading the uncompressed
+    turns has cost since the last time must have come up to what rewriting costs now: the rent-or-buy rule (Karlin et
+    al. 1988, "Competitive snoopy caching"), which spaces the steps out. And where nobody said how long the conversation
+    will be, it must be paid for from what compression has saved so far and `SLACK` of what all would have cost
+    without: then the bill is at no time much above that of doing nothing.
 
     Args:
         rules: Prices of the provider's cache; None where nothing is cached and rewriting is free.
@@ -32,6 +37,21 @@ class Epochs:
         self.rules = rules
         self._expected = expected_turns
         self._rent = 0.0
+        self._sizes = 0, 0  # of the last request: without compression, and as it was sent
+        self._plain = self._spent = 0.0
+
+    def request(self, before: int, after: int) -> None:
+        """Notes one request in the account; to be called once for each, before `check`.
+
+        Args:
+            before: Its tokens without compression.
+            after: Its tokens as they stand.
+        """
+        if self.rules is not None:
+            read, write = self.rules.read, self.rules.write
+            self._plain += read * self._sizes[0] + write * max(0, before - self._sizes[0])
+            self._spent += read * min(self._sizes[1], after) + write * max(0, after - self._sizes[1])
+            self._sizes = before, after
 
     def check(self, tokens: int, after: int, keep: float, turn: int, *, total: int, cold: bool) -> str | None:
         """Why to rewrite now, or None. To be asked once a turn: it keeps the account.
@@ -56,7 +76,9 @@ class Epochs:
             return None
         left = turn if self._expected is None else self._expected - turn
         needed = break_even_turns(tokens, keep, after, rules)
-        if left < needed or self._rent < (rules.write - rules.read) * (keep * tokens + after):
+        cost = (rules.write - rules.read) * (keep * tokens + after)
+        paid = self._expected is not None or cost <= SLACK * self._plain + max(0.0, self._plain - self._spent)
+        if left < needed or self._rent < cost or not paid:
             return None
         return f"it pays after {math.ceil(needed)} turns, {left} more are expected"
 
@@ -69,8 +91,10 @@ class Epochs:
         pays = left < 1 and (cold or break_even_turns(tokens, max(left, 1e-9), after, self.rules) <= expected)
         if not pays:
             self.rewritten()
+        elif self.rules is not None and not cold:
+            self._spent += (self.rules.write - self.rules.read) * (left * tokens + after)
         return pays
 
     def rewritten(self) -> None:
-        """Starts a new account."""
+        """Begins to add up rent anew."""
         self._rent = 0.0

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ctxshrink._lru import digest
 from ctxshrink.errors import FormatError
 from ctxshrink.messages import Builder, detect
-from ctxshrink.messages.parsed import read_text, with_texts
-from ctxshrink.messages.protocols import GrowingFormat
-from ctxshrink.types import Decision, Segment, TokenCounter
-
-_PLAIN = detect(())
-"""The format of messages that look the same in several."""
-_PLAIN_ROLES = frozenset({"user", "assistant"})
+from ctxshrink.messages.marks import count_marks, unmarked_form, without_marks
+from ctxshrink.messages.parsed import with_texts
+from ctxshrink.messages.protocols import GrowingFormat, MessageFormat
+from ctxshrink.types import Decision, TokenCounter
 
 
 @dataclass(slots=True)
@@ -63,7 +60,8 @@ class History:
 
     def __post_init__(self) -> None:
         self._builder: Builder | None = None
-        self._format: object = None
+        self._format: MessageFormat | None = None
+        self._marked: list[int] = []  # Messages with marks that came after the first call.
         self._outputs: list[tuple[Any, Any] | None] = []  # What a message comes out as, and the copy in use.
 
     @property
@@ -77,22 +75,42 @@ class History:
         return 0 if self._builder is None else len(self._builder.items)
 
     def known(self, messages: Sequence[Any]) -> int:
-        """How many of the messages, from the first on, are the ones that are already here."""
+        """How many of the messages, from the first on, are the ones that are already here.
+
+        Each may be given as it was, or as it came out. Where only the caller's marks of a cached prefix differ, they
+        are taken over.
+        """
         items = [] if self._builder is None else self._builder.items
         for index, (mine, given) in enumerate(zip(items, messages, strict=False)):
-            if not _same(mine, given):
+            sent = (self._outputs[index] or (mine,))[0]
+            if _same(mine, given) or _same(sent, given):
+                continue
+            form = unmarked_form(given)
+            if _same(unmarked_form(mine), form):
+                self._substitute(index, _own(given))
+            elif _same(unmarked_form(sent), form):
+                self._substitute(index, mine if count_marks(given) else without_marks(mine))
+            else:
                 return index
         return min(len(items), len(messages))
 
+    def supersede_marks(self, messages: Sequence[Any]) -> None:
+        """Takes earlier marks off where new messages bring some, but for those of the first call.
+
+        Whoever only adds messages cannot take a mark back, and providers refuse requests with more than a few.
+        """
+        if self._marked and any(count_marks(m) for m in messages):
+            for index in self._marked:
+                self._substitute(index, without_marks(self.builder.items[index]))
+            self._marked = []
+
     def feed(self, messages: Sequence[Any]) -> range:
         """Adds messages; work in proportion to them alone. Returns the positions of their texts."""
-        found = detect(messages)
+        found = detect(messages, self._format if self._builder is not None else None)
         items = [_own(m) for m in messages]
         if self._builder is None:
             self._start(found)
-        elif found is not self._format and not (
-            found is _PLAIN and all(read_text(m, "role") in _PLAIN_ROLES for m in messages)
-        ):
+        elif found is not self._format:
             together = [*self._builder.items, *items]
             found = detect(together)
             if found is not self._format:  # Its first messages look the same in two formats.
@@ -100,12 +118,15 @@ class History:
                 self.reread = True
                 items = together
                 self._start(found)
+        first = len(self)
         new = self.builder.feed(items)
+        self._marked += [index for index, m in enumerate(items, first) if first and count_marks(m)]
         texts = [self.builder.segment(p).text for p in new]
         for position, text, size in zip(new, texts, self.counter.count(texts), strict=True):
             previous = self.entries[-1].key if self.entries else ""
             segment = self.builder.segment(position)
-            key = digest(self.settings, previous, segment.id, segment.kind, text).hex()
+            message = str(self.builder.place(position).index)
+            key = digest(self.settings, previous, message, segment.kind, text).hex()
             self.entries.append(Entry(key, text, size, size))
             self.before += size
             self.after += size
@@ -121,7 +142,8 @@ class History:
         self._builder, self._outputs, message_format = None, outputs, self._format
         self.entries, self.sent = kept, min(self.sent, at)
         self.before, self.after = sum(e.before for e in kept), sum(e.after for e in kept)
-        if items:
+        self._marked = [index for index in self._marked if index < length]
+        if items and message_format is not None:
             self._start(message_format)
             self.builder.feed(items)
 
@@ -161,14 +183,15 @@ class History:
         """All messages as they were given."""
         return [with_texts(item, {}) for item in self.builder.items]
 
-    def segments(self, positions: Iterable[int]) -> list[Segment]:
-        """Segments with their present age and lock."""
-        return [self.builder.segment(p) for p in positions]
+    def _substitute(self, index: int, message: Any) -> None:
+        self.builder.substitute(index, message)
+        self._outputs[index] = None
 
-    def _start(self, message_format: object) -> None:
+    def _start(self, message_format: MessageFormat) -> None:
         if not isinstance(message_format, GrowingFormat):
-            name = getattr(message_format, "name", message_format)
-            raise FormatError(f"messages of the format {name!r} cannot be read one by one; give it a grow method")
+            raise FormatError(
+                f"messages of the format {message_format.name!r} cannot be read one by one; give it a grow method"
+            )
         self._format = message_format
         self._builder = message_format.grow()
 

@@ -6,9 +6,10 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ctxshrink.messages import locks
+from ctxshrink.messages.builder import ELLIPSIS
 from ctxshrink.policies import recent_turns
 from ctxshrink.prefix import birth as births
 from ctxshrink.prefix.birth import Birth
@@ -79,7 +80,9 @@ class Rewriting:
         self._headroom, self._prefix, self._memo = headroom, prefix_tokens, memo
         self.window = recent_turns(policy)
         # Addresses differ between processes; a plug-in whose repr holds one is told apart by the rest of it.
-        settings = re.sub(r" at 0x[0-9a-fA-F]+", "", f"{shrinker!r} {birth!r}").encode("utf-8", "surrogatepass")
+        # Without a store nothing is referred to.
+        shown = f"{shrinker!r} {birth!r} {shrinker.store is not None}"
+        settings = re.sub(r" at 0x[0-9a-fA-F]+", "", shown).encode("utf-8", "surrogatepass")
         self.settings = hashlib.blake2b(settings, digest_size=16).hexdigest()
         self.history = History(shrinker.counter, self.settings)
         self.requests = 0
@@ -122,7 +125,10 @@ class Rewriting:
         """Compresses old turns that a provider has cached, when that pays."""
         history, builder, touched = self.history, self.history.builder, dict[int, Decision]()
         rules = self._plan.rules
-        waiting = [p for p in self._waiting if p >= builder.cached] if builder.cached else self._waiting
+        self._plan.request(self._prefix + history.before, self._prefix + history.after)
+        # A caller's marks tell nothing new of what this object sent: its plan knows what that costs to rewrite.
+        marked = builder.cached if request.first or rules is None else 0
+        waiting = [p for p in self._waiting if p >= marked] if marked else self._waiting
         if request.keep is None or not waiting:
             return touched
         tokens = self._waiting_tokens if waiting is self._waiting else sum(history.entries[p].after for p in waiting)
@@ -135,7 +141,7 @@ class Rewriting:
         recent = [p for t in range(builder.turns - self.window + 1, builder.turns + 1) for p in builder.of_turn(t)]
         places = sorted({*waiting, *recent})
         result = self._shrinker.shrink_segments(
-            [self._segment(p) for p in places], query=request.query, keep=request.keep
+            [self._sent_segment(p, request) for p in places], query=request.query, keep=request.keep
         )
         done = {p: d for p, d in zip(places, result.decisions, strict=True) if d.action != "locked" and p in waiting}
         sent = [p for p, d in done.items() if p < history.sent and d.text != history.entries[p].text]
@@ -155,9 +161,7 @@ class Rewriting:
             return {}
         segments: list[Segment] = []
         for p, entry in enumerate(history.entries):
-            segment = self._segment(p)
-            if segment.lock_reason == locks.CACHED and not request.first:
-                segment = replace(segment, lock_reason=None, empty="…")  # Put there by this object: it knows the price.
+            segment = self._sent_segment(p, request)
             if entry.settled and segment.age < self.window and p not in self._seen.referring:
                 segment = replace(segment, text=entry.text, lock_reason=segment.lock_reason or FROZEN)
             segments.append(segment)
@@ -183,6 +187,12 @@ class Rewriting:
         if segment.lock_reason is None and self.history.builder.place(p).index in self._pinned:
             return replace(segment, lock_reason=locks.PINNED)
         return segment
+
+    def _sent_segment(self, p: int, request: Request) -> Segment:
+        """A segment without the lock that a caller's mark gives it, where this object sent what stands before that."""
+        segment = self._segment(p)
+        free = segment.lock_reason == locks.CACHED and not request.first
+        return replace(segment, lock_reason=None, empty=ELLIPSIS) if free else segment
 
     def _see(self, p: int) -> None:
         """Lets later tool results refer to one that will not change any more."""
@@ -231,8 +241,7 @@ def permanent(segment: Segment) -> str | None:
     return None if segment.lock_reason in _PASSING else segment.lock_reason
 
 
-def whole(segment: Segment, tokens: int, action: str, reason: str) -> Decision:
-    """The decision to leave a text as it is: "locked", or else "kept"."""
+def whole(segment: Segment, tokens: int, action: Literal["locked", "kept"], reason: str) -> Decision:
+    """The decision to leave a text as it is."""
     spans = ((0, len(segment.text)),)
-    done = "locked" if action == "locked" else "kept"
-    return Decision(segment, done, reason, segment.text, tokens, tokens, spans=spans)
+    return Decision(segment, action, reason, segment.text, tokens, tokens, spans=spans)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from ctxshrink._lru import digest
+from ctxshrink.expand import TOOL_NAME, find_references
 from ctxshrink.messages import Pin, locks
 from ctxshrink.messages.parsed import resolve_pin
 from ctxshrink.policies import policy_goal
@@ -39,6 +40,7 @@ class Steps(Rewriting):
             self.warnings.append(f"the messages turned out to be of another format: {LOST.format(where)}")
         recalled = [p for p in range(new.start, start) if keys[p] not in history.gone and keys[p] in found]
         sizes = dict(zip(recalled, history.counter.count([found[keys[p]] for p in recalled]), strict=True))
+        self._keep_originals((history.builder.segment(p).text, found[keys[p]]) for p in recalled)
         for p in range(new.start, start):
             entry = history.entries[p]
             old = history.gone.get(entry.key)
@@ -100,11 +102,14 @@ class Steps(Rewriting):
         return touched
 
     def adopt(self, request: Request, new: range) -> dict[int, Decision]:
-        """Takes over what was decided about new texts before they came here."""
+        """Takes over what was decided about new texts before they came here, and originals that were asked for."""
         history, touched = self.history, dict[int, Decision]()
-        for p in new if request.born is not None else ():
+        for p in new:
             segment, entry = history.builder.segment(p), history.entries[p]
             text = request.born(segment, history.builder.items[self._message(p)]) if request.born else None
+            reason = "decided elsewhere"
+            if text is None and history.builder.tool(p) == TOOL_NAME:
+                text, reason = segment.text, "an original that the model asked for"
             if text is None or permanent(segment) is not None:
                 continue
             [size] = history.counter.count([text])
@@ -112,7 +117,7 @@ class Steps(Rewriting):
                 touched[p] = whole(segment, entry.before, "kept", "what was decided elsewhere is larger")
             else:
                 action = "kept" if text == segment.text else "compressed"
-                touched[p] = Decision(segment, action, "decided elsewhere", text, entry.before, size)
+                touched[p] = Decision(segment, action, reason, text, entry.before, size)
             history.settle(p, touched[p])
         return touched
 
@@ -142,7 +147,7 @@ class Steps(Rewriting):
             folded = self._seen.fold(segment.text) if birth.repeats and segment.kind == "tool_result" else None
             if self._short(0):
                 decision = whole(segment, tokens, "kept", "the request is below the provider's smallest cached prefix")
-            elif key in found and folded is None:
+            elif key in found and folded is None and self._keep_originals([(segment.text, found[key])]):
                 decision = self._recalled(segment, tokens, found[key])
             else:
                 decision = births.decide(
@@ -177,6 +182,28 @@ class Steps(Rewriting):
         self._memo.remember(texts)
         history.sent = len(history.entries)
         self.requests += 1
+
+    def _keep_originals(self, recalled: Iterable[tuple[str, str]]) -> bool:
+        """Stores originals again that recalled texts refer to: theirs may have expired, or be in another store.
+
+        Args:
+            recalled: Originals, and what they came out as.
+
+        Returns:
+            False where a reference cannot be kept.
+        """
+        pairs = [(before, set(find_references(after)) - set(find_references(before))) for before, after in recalled]
+        referred = [(before, ids) for before, ids in pairs if ids]
+        if not referred:
+            return True
+        store = self._shrinker.store
+        try:
+            kept = [] if store is None else store.save([before for before, _ in referred])
+        except Exception as error:  # noqa: BLE001  fail open: somebody's database must not end a call
+            why = f"{type(error).__name__}: {error}"[:200]
+            self.warnings.append(f"the store failed ({why}): what was left out earlier may be gone")
+            return False
+        return all(ids <= set(kept) for _, ids in referred)
 
     def _newborn(self, p: int, segment: Segment, first: bool) -> bool:
         """True for a text to decide at birth.

@@ -23,6 +23,7 @@ from ctxshrink.errors import FormatError
 from ctxshrink.messages import Parsed, Pin, Place
 from ctxshrink.messages.anthropic import walk
 from ctxshrink.messages.builder import Builder
+from ctxshrink.messages.drafts import Caller
 from ctxshrink.messages.parsed import Path
 from ctxshrink.seats import check_goal
 from ctxshrink.shrinker import Shrinker
@@ -71,7 +72,7 @@ class _Builder(Builder):
         path: Path | None = None,
         lock: str | None = None,
         title: str = "",
-        owner: int | None = None,
+        owner: Caller | None = None,
     ) -> None:
         lock = lock or self.items[self._index].response_metadata.get(_LOCK)
         super().text(where, text, kind, path=path, lock=lock, title=title, owner=owner)

@@ -230,8 +230,6 @@ class CtxShrinkMiddleware(AgentMiddleware[ShrunkState, Any, Any]):
             return mine
         if message.name in self._exclude:
             return locked(mine, "the caller excluded the tool")
-        if message.name == TOOL_NAME:
-            return unborn(mine, mine.content)
         if not looked_at(message):
             return mine
         before = original(message, self.shrinker.store)

@@ -154,9 +154,10 @@ class CompressedHistoryBlock(BaseMemoryBlock[str]):
         lines = [line for part in parts for line in part.lines]
         text = self._shrink(lines, None, target)
         with self._lock:
-            later = self.sessions.get(session, [])[len(parts) :]
-            self.sessions[session] = [Flushed(lines=lines, text=text), *later]
-        return self._text(session)
+            held = self.sessions.get(session, [])
+            if len(held) >= len(parts) and all(a is b for a, b in zip(parts, held, strict=False)):
+                self.sessions[session] = [Flushed(lines=lines, text=text), *held[len(parts) :]]
+        return self._text(session)  # Where somebody else rewrote or forgot the session meanwhile, that stands.
 
     def _shrink(self, lines: list[Line], keep: float | None, max_tokens: int | None) -> str:
         try:

@@ -95,6 +95,23 @@ async def test_sessions_are_kept_apart_and_can_be_forgotten() -> None:
     assert await block.aget(session_id="two") == second
 
 
+async def test_what_is_forgotten_during_a_rewriting_step_stays_forgotten() -> None:
+    steps = 0
+
+    def forget(result: Any) -> None:
+        nonlocal steps
+        steps += result.goal.max_tokens is not None
+        if result.goal.max_tokens is not None:
+            block.forget()
+
+    block = CompressedHistoryBlock(shrinker=PLAIN, keep=1, max_tokens=60, on_result=forget)
+    for number in range(3):
+        if not steps:
+            await block.aput(turn(number))
+    assert steps
+    assert block.sessions == {}
+
+
 async def test_it_can_be_stored_and_goes_on_with_the_same_bytes() -> None:
     block = CompressedHistoryBlock(shrinker=PLAIN, keep=0.5)
     held = memory(block)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import inspect
 from typing import Any
 
 import pytest
@@ -8,8 +10,14 @@ from hypothesis import strategies as st
 
 from ctxshrink import ConfigError, Conversation
 from tests.prefix.material import (
+    GOALS,
+    HISTORIES,
+    SETTINGS,
+    agent,
     chat,
     shrinker,
+    talk,
+    turns,
 )
 from tests.strategies import PROPERTY, openai_conversations
 
@@ -51,6 +59,17 @@ def test_a_budget_is_met_in_rare_large_steps() -> None:
     assert 1 <= steps <= 8
 
 
+@PROPERTY
+@given(messages=HISTORIES, goal=GOALS, settings=SETTINGS)
+def test_messages_may_be_given_as_they_came_out(messages: list[Any], goal: Any, settings: Any) -> None:
+    conversation, other, n, mine = talk(**settings), talk(**settings), 0, list[Any]()
+    for turn in turns(messages):
+        n += len(turn)
+        a, b = conversation.shrink([*mine, *turn], **goal), other.shrink(messages[:n], **goal)
+        mine = a.output
+        assert (a.output, a.tokens_before, a.warnings) == (b.output, b.tokens_before, b.warnings)
+
+
 def test_an_edit_is_noticed() -> None:
     talk, messages = Conversation(shrinker()), chat(10)
     talk.shrink(messages, keep=0.4)
@@ -87,3 +106,19 @@ def test_observe_returns_the_input() -> None:
 def test_headroom_is_a_share(headroom: float) -> None:
     with pytest.raises(ConfigError, match="headroom"):
         Conversation(shrinker(), headroom=headroom)
+
+
+def test_async_twins_agree_and_have_the_same_signature() -> None:
+    for name in ("extend", "shrink"):
+        twin, plain = getattr(Conversation, "a" + name), getattr(Conversation, name)
+        assert inspect.signature(twin) == inspect.signature(plain)
+        assert inspect.iscoroutinefunction(twin)
+
+    async def both() -> list[Any]:
+        conversation = talk()
+        await conversation.aextend(agent(1), keep=0.3)
+        return (await conversation.ashrink(agent(2), keep=0.3)).output
+
+    conversation = talk()
+    conversation.extend(agent(1), keep=0.3)
+    assert asyncio.run(both()) == conversation.shrink(agent(2), keep=0.3).output

@@ -52,9 +52,10 @@ def test_without_a_cache_each_turn_is_compressed_when_it_is_old() -> None:
     assert all(a["content"] != b["content"] for a, b in zip(result.output[:18], messages[:18], strict=True))
 
 
-def test_what_stands_before_a_callers_breakpoint_is_not_rewritten_to_save_money() -> None:
-    messages, conversation = chat(240), talk(expected_turns=10_000)
+def test_where_nobody_knows_how_long_it_will_be_a_step_is_paid_from_savings() -> None:
+    messages = chat(240)
+    conversation = talk()
     for n in range(4, len(messages), 2):
-        newest = {**messages[n - 1], "cache_control": {"type": "ephemeral"}}
-        conversation.shrink([*messages[: n - 1], newest], keep=0.3)
-    assert conversation.epochs == 0
+        conversation.shrink(messages[:n], keep=0.3)
+    assert conversation.epochs == 0  # plain talk: nothing was saved at birth that could pay for a step
+    assert conversation.shrink(messages, keep=0.3).output[4:] == messages[4:]
