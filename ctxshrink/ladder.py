@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ._deadline import DeadlineExceeded, describe, within_deadline
+from ._references import with_reference, without_reference
 from .types import Action, Attempt, Call, Candidate, Compressor, Decision, Guardrail, Job, OnReject, Trial, Verdict
 
 _log = logging.getLogger("ctxshrink")
@@ -59,11 +60,14 @@ class _Climb:
         text = self.job.segment.text
         self.decide(action, reason, call, None, Candidate(text, ((0, len(text)),)))
 
+    def why(self) -> str:
+        """Why the last attempt failed."""
+        last = self.attempts[-1] if self.attempts else None
+        told = None if last is None else last.error or (last.verdict.reason if last.verdict else None)
+        return told or "no compressor was tried"
+
     def fall_back(self, why: str, call: Call) -> None:
-        if not why and self.attempts:
-            last = self.attempts[-1]
-            why = last.error or (last.verdict.reason if last.verdict else "")
-        self.keep_original("fallback", f"original kept: {why or 'no compressor was tried'}", call)
+        self.keep_original("fallback", f"original kept: {why or self.why()}", call)
 
 
 def softer(keep: float) -> float:
@@ -95,6 +99,7 @@ class Ladder:
         on_reject: What a rejection may cost, see the module.
         last_resort: Cuts to size when ``on_reject="budget"`` and no attempt produced a text that fits.
         softer_steps: Softer keeps tried per compressor.
+        whole: Leaves nothing out: what falls back comes out as it renders it, where that is shorter; None: as it was.
     """
 
     compressors: Sequence[Compressor]
@@ -102,6 +107,7 @@ class Ladder:
     on_reject: OnReject
     last_resort: Compressor
     softer_steps: int = 1
+    whole: Compressor | None = None
 
     def run(self, jobs: Sequence[Job], call: Call) -> dict[str, Decision]:
         """Decide every job. Never raises for what a plug-in does; see `Decision.reason`."""
@@ -109,6 +115,7 @@ class Ladder:
         why = ""
         try:
             self._climb(climbs, call)
+            self._render([c for c in climbs if c.decision is None], climbs, call)
         except DeadlineExceeded:
             why = "the deadline passed"
         for climb in climbs:
@@ -119,6 +126,21 @@ class Ladder:
                 else:
                     self._force(climb, room, call, why)
         return {c.job.segment.id: c.decision for c in climbs if c.decision}
+
+    def _render(self, failed: list[_Climb], climbs: list[_Climb], call: Call) -> None:
+        """The last rung before the original: all of it with fewer tokens."""
+        if self.whole is None or not failed:
+            return
+        jobs = [replace(c.job, keep=1.0, max_tokens=call.tokens[c.job.segment.id]) for c in failed]
+        candidates = _candidates(self.whole, jobs, call)
+        sizes = call.counter.count([c.text if c.error is None else "" for c in candidates])
+        for climb, job, candidate, size in zip(failed, jobs, candidates, sizes, strict=True):
+            fits = size < job.max_tokens and (self.on_reject == "exceed" or size <= _room(climb, climbs))
+            if candidate.error is None and candidate.text != job.segment.text and fits:
+                why = climb.why()
+                climb.attempts.append(Attempt(self.whole.name, 1.0, size))
+                reason = f"nothing left out, rendered as {candidate.form}: {why}"
+                climb.decide("fallback", reason, call, climb.attempts[-1], candidate)
 
     def _climb(self, climbs: list[_Climb], call: Call) -> None:
         for compressor in self.compressors:
@@ -159,8 +181,8 @@ class Ladder:
         if not work:
             return
         jobs = [j for _, j in work]
-        raw = _candidates(compressor, [_without_reference(j, call) for j in jobs], call)
-        candidates = [_with_reference(j, c) for j, c in zip(jobs, raw, strict=True)]
+        raw = _candidates(compressor, [without_reference(j, call) for j in jobs], call)
+        candidates = [with_reference(j, c) for j, c in zip(jobs, raw, strict=True)]
         sizes = call.counter.count([c.text if c.error is None else "" for c in candidates])
         errors = _size_errors(jobs, candidates, sizes, call)
         judged = [i for i, j in enumerate(jobs) if errors[i] is None and candidates[i].text != j.segment.text]
@@ -199,8 +221,8 @@ class Ladder:
             return climb.decide("forced", reason, call, attempt, candidate)
         why = why or (climb.attempts[-1].error if climb.attempts else None) or "no attempt fitted"
         job = replace(climb.job, max_tokens=room, keep=room / call.tokens[climb.job.segment.id])
-        [raw] = _candidates(self.last_resort, [_without_reference(job, call)], replace(call, deadline=None))
-        candidate = _with_reference(job, raw)
+        [raw] = _candidates(self.last_resort, [without_reference(job, call)], replace(call, deadline=None))
+        candidate = with_reference(job, raw)
         [tokens] = call.counter.count([candidate.text])
         if candidate.error is not None or tokens > room:
             return climb.fall_back(f"{why}, and nothing could be made to fit the budget", call)
@@ -210,24 +232,6 @@ class Ladder:
 
 def _trial(job: Job, candidate: Candidate) -> Trial:
     return Trial(job.segment, candidate.text, candidate.spans, candidate.source)
-
-
-def _without_reference(job: Job, call: Call) -> Job:
-    """The job with room left for the line that says how to get the original back."""
-    if not job.segment.reference:
-        return job
-    [line] = call.counter.count(["\n" + job.segment.reference])
-    room = max(0, job.max_tokens - line)
-    return replace(job, keep=room / call.tokens[job.segment.id], max_tokens=room)
-
-
-def _with_reference(job: Job, candidate: Candidate) -> Candidate:
-    """The candidate with that line, where something was left out and something is left."""
-    segment = job.segment
-    whole = candidate.text in (segment.text, segment.empty) or (candidate.exact and candidate.text == candidate.source)
-    if not segment.reference or candidate.error is not None or whole:
-        return candidate
-    return replace(candidate, text=f"{candidate.text}\n{segment.reference}")
 
 
 def _accept(climb: _Climb, candidate: Candidate, attempt: Attempt, call: Call) -> None:

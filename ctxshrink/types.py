@@ -23,9 +23,10 @@ ContentType: TypeAlias = Literal["prose", "json", "log", "code", "diff", "table"
 
 Action: TypeAlias = Literal["locked", "kept", "compressed", "emptied", "fallback", "forced", "frozen"]
 """What came out of a segment: `locked` and `kept` are byte-exact by rule or by policy; `compressed` and `emptied`
-passed the guardrail; `fallback` is the original because every attempt failed; `forced` is a compression that the
-guardrail rejected and the budget imposed all the same (only with ``on_reject="budget"``, and always with a warning);
-`frozen` was decided in an earlier turn of a `Conversation` and is replayed."""
+passed the guardrail; `fallback` is all of the original because every attempt failed, as it was or rendered without
+loss; `forced` is a compression that the guardrail rejected and the budget imposed all the same (only with
+``on_reject="budget"``, and always with a warning); `frozen` was decided in an earlier turn of a `Conversation` and is
+replayed."""
 
 OnReject: TypeAlias = Literal["exceed", "budget"]
 Span: TypeAlias = tuple[int, int]

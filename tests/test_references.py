@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ctxshrink import ConfigError, PerplexityGuardrail, Shrinker
 from ctxshrink.expand import Expander, find_references
 from ctxshrink.store import Store
+from ctxshrink.structure.log import unfold
 from ctxshrink.testing import FakeScorer, ScriptedGuardrail, WordCounter
 from tests.strategies import PROPERTY
 
@@ -66,10 +67,26 @@ def test_without_the_store_nothing_is_referred_to() -> None:
     assert any("disk full" in w and "cannot be expanded" in w for w in result.warnings)
 
 
+class Busy(Full):
+    """A store that another process holds."""
+
+    def save(self, texts: Sequence[str], /) -> list[str]:
+        raise OSError("database is locked")
+
+
+def test_a_store_that_fails_hides_no_other_warning() -> None:
+    shrinker = Shrinker(store=Busy(), guardrail=ScriptedGuardrail([False] * 9))
+    result = shrinker.shrink_documents([LOG], max_tokens=100, on_reject="exceed")
+    assert result.tokens_after > 100
+    assert any("over max_tokens=100" in w for w in result.warnings)
+
+
 def test_what_stays_whole_needs_no_line() -> None:
     guardrail = ScriptedGuardrail([False] * 9)
     result = Shrinker(store=Store.memory(), guardrail=guardrail).shrink_documents([LOG, "Short."], keep=0.3)
-    assert result.output == [LOG, "Short."]
+    assert [d.action for d in result.decisions] == ["fallback", "kept"]
+    assert unfold(result.output[0]) == LOG
+    assert find_references("".join(result.output)) == []
 
 
 def test_the_guardrail_judges_the_text_without_the_line() -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from ctxshrink import PerplexityGuardrail, Shrinker
 from ctxshrink.compressors import get_compressor
 from ctxshrink.errors import ConfigError, MissingExtraError
-from ctxshrink.policies import Adaptive
+from ctxshrink.policies import Adaptive, Lossless
 from ctxshrink.types import Call, Compressor, ContentType, Guardrail, Kind, Trial, Verdict
 
 from .baselines import ChunkCompressor, CosineCompressor, HybridCompressor, IdfCompressor
@@ -106,9 +106,10 @@ _ENCODED: Mapping[str, Callable[[SentenceEncoder], Compressor]] = MappingProxyTy
         "sentence-optimizer": _optimizer,
     }
 )
-METHODS: tuple[str, ...] = ("ctxshrink", *_PLAIN, *_ENCODED)
-"""``ctxshrink`` is the default `Shrinker`; the others are plain compressors without floors, guardrail or retries. The
-last ones rank by a sentence encoder, and by the question: they do not run where the question is unknown."""
+METHODS: tuple[str, ...] = ("ctxshrink", "lossless", *_PLAIN, *_ENCODED)
+"""``ctxshrink`` is the default `Shrinker`, ``lossless`` the one that leaves nothing out, whatever share was asked for.
+The others are plain compressors without floors, guardrail or retries. The last ones rank by a sentence encoder, and by
+the question: they do not run where the question is unknown."""
 
 
 def build(names: Sequence[str], *, guardrail: bool, encoder: Path | None = None, asks: bool = True) -> list[Runner]:
@@ -141,6 +142,8 @@ def _runner(name: str, guardrail: bool, encoder: SentenceEncoder | None) -> Runn
     if name == "ctxshrink":
         recorder = Recorder(PerplexityGuardrail()) if guardrail else None
         return Runner(name, Shrinker(guardrail=recorder), recorder)
+    if name == "lossless":
+        return Runner(name, Shrinker(policy=Lossless(), guardrail=None))
     used = encoder if name in _ENCODED else None
     compressor = _PLAIN[name]() if used is None else _ENCODED[name](used)
     return Runner(name, Shrinker(policy=pooled_policy(), compressors=[compressor], guardrail=None), encoder=used)
