@@ -72,13 +72,14 @@ class Engine:
         on_reject = on_reject or ("exceed" if goal.max_tokens is None else "budget")
         call = self._call(segments, query, goal)
         budget = unlocked_budget(goal, call)
-        warnings = _over(call, goal, strict)
+        over = _over(call, goal, strict)
+        warnings = list(over)
         decisions = self._decide(call, budget, on_reject, warnings)
         after = sum(d.tokens_after for d in decisions)
         forced = sum(d.action == "forced" for d in decisions)
         if forced:
             warnings.append(f"{forced} segments were cut by the budget without the guardrail's consent; see decisions")
-        if goal.max_tokens is not None and after > goal.max_tokens and not any("locked" in w for w in warnings):
+        if goal.max_tokens is not None and after > goal.max_tokens and not over:
             warnings.append(f"the output has {after} tokens, over max_tokens={goal.max_tokens}")
         before = sum(call.tokens.values())
         if before and after == before:
@@ -137,7 +138,8 @@ class Engine:
         least = {i: min(n, call.tokens[i]) for i, n in marks.items()}
         share = shares(keeps, ranked, call, budget, least)
         jobs = [Job(s, share[s.id] / call.tokens[s.id], share[s.id]) for s in ranked if share[s.id] < call.tokens[s.id]]
-        ladder = Ladder(self.compressors, self.guardrail, on_reject, get_compressor("lead"))
+        whole = get_compressor("structural") if any(getattr(c, "structure", False) for c in self.compressors) else None
+        ladder = Ladder(self.compressors, self.guardrail, on_reject, get_compressor("lead"), whole=whole)
         decided = ladder.run(jobs, call)
         return [decided.get(s.id) or _untouched(s, call, "the policy keeps it whole") for s in call.segments]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ctxshrink import Adaptive, KeepRatio, Lossless, Shrinker, TokenBudget
 from ctxshrink.cli import app
 from ctxshrink.policies import policy_goal
 from ctxshrink.structure.decode import decode
+from ctxshrink.structure.log import unfold
 from tests.strategies import PROPERTY, texts
 
 ROWS = [{"id": f"A-{i:03}", "city": "Lyon", "seats": {"free": i, "all": 40}} for i in range(30)]
@@ -52,6 +54,16 @@ def test_every_text_can_be_told_back(text: str) -> None:
     assert decision.action in ("kept", "compressed")
     if result.output != text and decision.segment.content_type == "json":
         assert decode(result.output) == json.loads(text)
+    elif decision.segment.content_type == "log":
+        assert unfold(result.output) == text
+    elif decision.segment.content_type == "table":
+        assert _bare(result.output) == _bare(text)
+    else:
+        assert result.output == text
+
+
+def _bare(table: str) -> str:
+    return "".join(re.sub("-+", "-", table).split())
 
 
 def test_it_composes() -> None:

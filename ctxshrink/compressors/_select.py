@@ -64,10 +64,9 @@ class Selection:
             s = self._segment[unit]
             if self.kept[unit] or s in done:
                 continue
-            if self.used[s] + (self._tokens[unit] if self.count[s] else 0) > caps[s] or not self._take(
-                unit, s, budget, caps[s]
-            ):
-                done.update((s,) if in_turn else ())
+            room = self.used[s] + (self._tokens[unit] if self.count[s] else 0) <= caps[s]
+            if not (room and self._take(unit, s, budget, caps[s])) and in_turn:
+                done.add(s)
 
     def close_gaps(self) -> None:
         """Puts the original back wherever it costs no more than the marker that stands for it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ class Sheet:
         self.labels: list[str] = []
         self.weights: list[float] = []
         self.groups: list[int] = []
+        self.parents: list[int] = []
         self._parts: list[str] = []
         self._size = 0
         self._record = 0
@@ -44,13 +45,14 @@ class Sheet:
         """Begins a line."""
         self.write("\n" + " " * indent if self._size else " " * indent)
 
-    def unit(self, text: str, label: str, weight: float) -> None:
-        """Adds a unit."""
+    def unit(self, text: str, label: str, weight: float, parent: int = -1) -> None:
+        """Adds a unit; ``parent`` is the number of the one without which it says nothing."""
         if self.kept is None:
             self.spans.append((self._size, self._size + len(text)))
             self.labels.append(label)
             self.weights.append(weight)
             self.groups.append(self._record)
+            self.parents.append(parent)
         self.write(text)
 
     @property
@@ -88,20 +90,33 @@ class Block(Protocol):
         ...
 
 
+def kept_items(sheet: Sheet, items: Iterable[Block]) -> Iterator[tuple[int, Block | None]]:
+    """The kept items, each with how many are left out before it; last None with how many are left out at the end."""
+    omitted = 0
+    for item in items:
+        if sheet.holds(item.units):
+            yield omitted, item
+            omitted = 0
+        else:
+            omitted += 1
+    yield omitted, None
+
+
 @dataclass(slots=True)
 class Leaf:
-    """One unit: a value, or a member with its name."""
+    """One unit: a value, or a member with its name; ``same`` is the earlier block that it refers to."""
 
     text: str
     label: str
     weight: float
     units: Span = (0, 0)
+    same: Block | None = None
 
     def write(self, sheet: Sheet, indent: int, /) -> None:
         """Writes the unit."""
         if sheet.kept is None:
             self.units = (sheet.here, sheet.here + 1)
-        sheet.unit(self.text, self.label, self.weight)
+        sheet.unit(self.text, self.label, self.weight, self.same.units[0] if self.same else -1)
 
 
 @dataclass(slots=True)
@@ -161,22 +176,15 @@ class Inline:
         """Writes the kept items."""
         first = sheet.here
         sheet.write(self.head + self.brackets[0])
-        omitted = 0
-        begun = False
-        for item in self.items:
-            if not sheet.holds(item.units):
-                omitted += 1
-                continue
+        comma = ""
+        for omitted, item in kept_items(sheet, self.items):
             if omitted:
-                sheet.write(f"{', ' if begun else ''}{MARK}{omitted}")
-                omitted = 0
-                begun = True
-            if begun:
-                sheet.write(", ")
-            item.write(sheet, indent)
-            begun = True
-        if omitted:
-            sheet.write(f"{', ' if begun else ''}{MARK}{omitted}")
+                sheet.write(f"{comma}{MARK}{omitted}")
+                comma = ", "
+            if item is not None:
+                sheet.write(comma)
+                item.write(sheet, indent)
+                comma = ", "
         sheet.write(self.brackets[1])
         if sheet.kept is None:
             self.units = (first, sheet.here)
@@ -250,31 +258,20 @@ class Items:
         """Writes the kept items."""
         first = sheet.here
         begun = False
-        omitted = 0
-        for item in self.items:
-            if not sheet.holds(item.units):
-                omitted += 1
-                continue
+        for omitted, item in kept_items(sheet, self.items):
             if omitted:
-                begun = write_gap(sheet, indent, begun, omitted, "item")
-                omitted = 0
-            if begun:
-                sheet.line(indent)
-            begun = True
-            sheet.write("- ")
-            item.write(sheet, indent + 2)
-        if omitted:
-            write_gap(sheet, indent, begun, omitted, "item")
+                if begun:
+                    sheet.line(indent)
+                sheet.marker(omitted, "item")
+                begun = True
+            if item is not None:
+                if begun:
+                    sheet.line(indent)
+                begun = True
+                sheet.write("- ")
+                item.write(sheet, indent + 2)
         if sheet.kept is None:
             self.units = (first, sheet.here)
-
-
-def write_gap(sheet: Sheet, indent: int, begun: bool, omitted: int, what: str) -> bool:
-    """Writes a marker on a line of its own; true, since something is begun then."""
-    if begun:
-        sheet.line(indent)
-    sheet.marker(omitted, what)
-    return True
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ class Form:
     def __init__(self, folds: Folds, counts: Counter[str]) -> None:
         self.folds = folds
         self.counts = counts
-        self._seen: dict[int, str] = {}
+        self._seen: dict[int, tuple[str, Block]] = {}
         self._ids: dict[object, int] = {}
         self._prints: dict[int, tuple[int, int]] = {}
 
@@ -88,13 +88,13 @@ class Form:
         if not value:
             return Leaf(named(key, _EMPTY[isinstance(value, dict)]), label, prior)
         number, size = self._print(value)
-        if size >= SAME_SIZE:
-            earlier = self._seen.get(number)
-            if earlier is not None:
-                return Leaf(named(key, SAME + earlier), label, 0.6)
-            if addressed:
-                self._seen[number] = column_text(path)
-        return self._container(key_text(key) + ":", value, path, addressed)
+        earlier = self._seen.get(number)
+        if earlier is not None:
+            return Leaf(named(key, SAME + earlier[0]), label, 0.6, same=earlier[1])
+        block = self._container(key_text(key) + ":", value, path, addressed)
+        if addressed and size >= SAME_SIZE:
+            self._seen[number] = column_text(path), block
+        return block
 
     def _container(self, head: str, value: dict[str, Node] | list[Node], path: Path, addressed: bool) -> Block:
         if self._fits_a_line(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctxshrink.structure._blocks import Block, Leaf, Sheet, write_gap
+from ctxshrink.structure._blocks import Block, Leaf, Sheet, kept_items
 from ctxshrink.structure._json_words import CONSTANT, MARK
 from ctxshrink.types import Span
 
@@ -23,18 +23,13 @@ class Pairs:
         first = sheet.here
         sheet.write(f"{self.head}{len(self.items)} pairs:")
         indent += self.deeper
-        omitted = 0
-        for item in self.items:
-            if not sheet.holds(item.units):
-                omitted += 1
-                continue
+        for omitted, item in kept_items(sheet, self.items):
             if omitted:
-                write_gap(sheet, indent, True, omitted, "pair")
-                omitted = 0
-            sheet.line(indent)
-            item.write(sheet, indent)
-        if omitted:
-            write_gap(sheet, indent, True, omitted, "pair")
+                sheet.line(indent)
+                sheet.marker(omitted, "pair")
+            if item is not None:
+                sheet.line(indent)
+                item.write(sheet, indent)
         if sheet.kept is None:
             self.units = (first, sheet.here)
 
@@ -109,7 +104,8 @@ class Table:
                 omitted += 1
                 continue
             if omitted:
-                write_gap(sheet, indent, True, omitted, "row")
+                sheet.line(indent)
+                sheet.marker(omitted, "row")
                 omitted = 0
             sheet.line(indent)
             sheet.record()
@@ -134,5 +130,6 @@ class Table:
             if everything:
                 self._row_units.append((first, sheet.here))
         if omitted:
-            write_gap(sheet, indent, True, omitted, "row")
+            sheet.line(indent)
+            sheet.marker(omitted, "row")
         sheet.record()

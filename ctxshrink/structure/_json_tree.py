@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 MAX_DEPTH = 60
@@ -23,14 +22,6 @@ Node: TypeAlias = "Literal | str | dict[str, Node] | list[Node]"
 NULL, TRUE, FALSE = Literal("null"), Literal("true"), Literal("false")
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A JSON text: its value, and whether it is a sequence of values, one to a line, here in one list."""
-
-    root: Node
-    lines: bool
-
-
 class _DuplicateKeyError(ValueError):
     """An object names a member twice."""
 
@@ -47,23 +38,23 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def parse(text: str) -> Parsed | None:
-    """The value of a JSON text or of JSON lines; None for anything else, repeated keys, and depths over `MAX_DEPTH`."""
+def parse(text: str) -> Node | None:
+    """The value of a JSON text, of JSON lines in one list; None for anything else, repeated keys, too much depth."""
     try:
-        found = Parsed(_DECODER.decode(text), lines=False)
+        found = _DECODER.decode(text)
     except (ValueError, RecursionError):
         found = _lines(text)
-    if found is None or depth(found.root) > MAX_DEPTH:
-        return None
-    return Parsed(_literals(found.root), found.lines)
+        if found is None:
+            return None
+    return _literals(found) if depth(found) <= MAX_DEPTH else None
 
 
-def _lines(text: str) -> Parsed | None:
+def _lines(text: str) -> list[Any] | None:
     rows = [line for line in text.split("\n") if line.strip()]
     if len(rows) < 2 or rows[0].strip()[0] not in "{[":
         return None
     try:
-        return Parsed([_DECODER.decode(row) for row in rows], lines=True)
+        return [_DECODER.decode(row) for row in rows]
     except (ValueError, RecursionError):
         return None
 

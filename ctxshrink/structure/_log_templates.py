@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["SIGIL", "Template", "cost", "mine", "tokens"]
 
@@ -172,16 +173,7 @@ def _gain(line: list[str], gaps: tuple[int, ...], n: int, stamp: str) -> float:
     return n * (constant + stamped - EVENT - len(gaps)) - constant - ENTRY - len(gaps)
 
 
-_costs: dict[str, float] = {}
-
-
-def _cost_of(token: str) -> float:
-    found = _costs.get(token)
-    if found is None:
-        if len(_costs) > 20_000:
-            _costs.clear()
-        found = _costs[token] = cost(token)
-    return found
+_cost_of = lru_cache(maxsize=20_000)(cost)
 
 
 def _apply(

@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 
 from ctxshrink.structure._areas import area, unseen
 from ctxshrink.structure._markup import Tag, tokens
+from ctxshrink.structure._page_table import Block, Cell, Row, Table, span
 
 HEADING, TITLE, LINKS = 1.4, 1.5, 0.4
 """Factors for headings, for the page's title and description, for blocks that are mostly links."""
 NESTED = 20
 """Tables nested deeper than this are read as layout."""
-CELL = 300
-"""A row whose cells hold more characters than this on average is read as layout."""
-
 _VOID = frozenset((
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr",
 ))  # fmt: skip
@@ -30,25 +28,6 @@ _HEADING = re.compile(r"h[1-6]")
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _SIBLINGS = {"li": ("ul", "ol", "menu"), "tr": ("table",), "td": ("tr", "table"), "th": ("tr", "table"), "dt": ("dl",),
              "dd": ("dl",), "option": ("select",), "p": ()}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A piece of a page that stands on lines of its own.
-
-    Attributes:
-        text: What is read; no line breaks.
-        kind: "text", "heading", "item", "row", "head" (a table's first row), "pre" or "meta".
-        weight: Prior importance, from the area it stands in.
-        level: Of a heading, 1 to 6.
-        group: Number of the table or the preformatted text that it is part of, or -1.
-    """
-
-    text: str
-    kind: str
-    weight: float
-    level: int = 0
-    group: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +48,6 @@ class _Open:
     mark: str = ""  # what a list item's next block begins with
 
 
-@dataclass(slots=True)
-class _Row:
-    sink: list[Block]  # where the row goes
-    cells: list[list[Block]]
-    head: bool = False
-
-
 def read_page(html: str) -> Page:
     """Reads an HTML text, well-formed or not. Time is linear in its length."""
     reader = _Reader()
@@ -94,8 +66,8 @@ class _Reader:
         self._stack = [_Open("", 1.0, False, False)]
         self._open: Counter[str] = Counter()
         self._sink: list[Block] = []
-        self._rows: list[_Row] = []
-        self._tables: list[tuple[int, bool]] = []  # group of each open table, and whether it has a row
+        self._rows: list[Row] = []
+        self._tables: list[Table] = []
         self._groups = 0
         self._inline: list[str] = []
         self._linked = self._shown = 0  # characters of the block at hand
@@ -163,13 +135,13 @@ class _Reader:
         elif name in ("td", "th"):
             self._inline.append(" ")
             if self._rows:
-                self._rows[-1].cells.append([])
-                self._rows[-1].head |= name == "th"
-                self._sink = self._rows[-1].cells[-1]
+                cell = Cell(span(has.get("colspan", "")), span(has.get("rowspan", "")))
+                self._rows[-1].cells.append(cell)
+                self._sink = cell.blocks
         elif name == "tr" and self._tables and len(self._rows) < NESTED:
-            self._rows.append(_Row(self._sink, []))
+            self._rows.append(Row(self._sink))
         elif name == "table":
-            self._tables.append((self._groups, False))
+            self._tables.append(Table(self._groups))
             self._groups += 1
         elif name == "pre":
             self._groups += 1
@@ -199,7 +171,9 @@ class _Reader:
         if top.name == "table" and self._tables:
             self._tables.pop()
         elif top.name == "tr" and self._rows and self._tables:
-            self._row(self._rows.pop())
+            row = self._rows.pop()
+            self._sink = row.sink
+            self._sink += self._tables[-1].add(row)
 
     def _close_sibling(self, name: str) -> None:
         """Ends the element that a start tag ends by standing where it cannot be inside (HTML standard, 13.1.2.4)."""
@@ -265,20 +239,6 @@ class _Reader:
     def _emit(self, block: Block) -> None:
         if block.text.strip():
             self._sink.append(block)
-
-    def _row(self, row: _Row) -> None:
-        """One block for a row of data; the cells' own blocks for a row that only arranges them."""
-        self._sink = row.sink
-        blocks = [b for cell in row.cells for b in cell]
-        size = sum(len(b.text) for b in blocks)
-        simple = all(len(cell) <= 1 and all(b.kind == "text" for b in cell) for cell in row.cells)
-        if not blocks or len(row.cells) < 2 or not simple or size > CELL * len(row.cells):
-            self._sink += blocks
-            return
-        group, begun = self._tables[-1]
-        text = "| " + " | ".join(cell[0].text.replace("|", "\\|") if cell else "" for cell in row.cells) + " |"
-        self._sink.append(Block(text, "row" if begun else "head", max(b.weight for b in blocks), group=group))
-        self._tables[-1] = (group, True)
 
 
 def _squeeze(text: str) -> str:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 
 from ctxshrink.structure import code
-from ctxshrink.structure._page import Block, Page, read_page
+from ctxshrink.structure._page import Page, read_page
+from ctxshrink.structure._page_table import Block
 from ctxshrink.structure._source import NUMBER
 from ctxshrink.structure.layout import Layout, Renderer
 from ctxshrink.text import sentences

@@ -58,11 +58,9 @@ def layout(text: str) -> Layout | None:
         None where the text is neither, holds a name twice in one object, nests too deeply, is a single or an empty
         value, or where its compact form is not shorter or would not be read back as exactly the same value.
     """
-    parsed = parse(text)
-    if parsed is None:
-        return None
-    made = compact(parsed.root)
-    if made is None or len(made.text) >= len(text) or not same(read(made.text), parsed.root):
+    root = parse(text)
+    made = None if root is None else compact(root)
+    if root is None or made is None or len(made.text) >= len(text) or not same(read(made.text), root):
         return None
     return made
 
@@ -86,7 +84,7 @@ def compact(root: Node) -> Layout | None:
     return Layout(
         text=head + body,
         spans=tuple((s + shift, e + shift) for s, e in sheet.spans),
-        parents=(-1,) * len(sheet.spans),
+        parents=tuple(sheet.parents),
         weights=tuple(sheet.weights),
         labels=tuple(sheet.labels),
         groups=tuple(sheet.groups),

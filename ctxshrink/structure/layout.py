@@ -67,11 +67,16 @@ def plain(text: str, content_type: ContentType) -> Layout:
 def _parents(text: str, content_type: ContentType, spans: Sequence[Span]) -> list[int]:
     if content_type == "json":
         return json_parents(text, list(spans))
-    if content_type == "table":
-        return [-1] + [0] * (len(spans) - 1) if spans else []
-    # Markdown tables in prose: rows hang on the first row of their run.
     out: list[int] = []
     head = -1
+    if content_type == "table":
+        # Behind a blank line another table may begin: its rows hang on its first row, and that on the text's.
+        for i, (s, _) in enumerate(spans):
+            begins = i > 0 and text.count("\n", spans[i - 1][1], s) > 1
+            out.append(0 if begins else head)
+            head = i if begins or i == 0 else head
+        return out
+    # Markdown tables in prose: rows hang on the first row of their run.
     previous_end = 0
     for i, (s, e) in enumerate(spans):
         if text.startswith("|", s) and content_type == "prose":

@@ -21,6 +21,9 @@ BURST = 4
 SAMPLE = 60
 """Most characters that a marker quotes."""
 
+PASSED = "passed or started tests"
+"""What lines of the kind "passed" tell of. A line may tell of many tests (pytest's dots) or of half a one (=== RUN)."""
+
 _PIECE = re.compile(r"[^\r\n]+[\r\n]*|[\r\n]+")
 _NUMBER = re.compile(r"\b(?=\w{0,30}\d)\w{1,40}\b")
 
@@ -138,11 +141,11 @@ class _View:
         lines = [self._fold.lines[i] for i in gap]
         total = sum(line.times for line in lines)
         passed = sum(line.times for line, i in zip(lines, gap, strict=True) if self._kinds[i] == "passed")
-        if passed == total:
-            return f"[… {total} passed test{'s' if total > 1 else ''} omitted]"
         some = ""
-        if passed >= BURST:
-            some = f" ({passed} passed tests)"
+        if passed == total:
+            some = f" of {PASSED}"
+        elif passed >= BURST:
+            some = f" ({passed} of {PASSED})"
         elif len(lines) >= BURST:
             sort, n = Counter(_sample(line.raw) for line in lines).most_common(1)[0]
             if n >= 0.8 * len(lines) and sort not in shown:

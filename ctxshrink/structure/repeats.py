@@ -8,7 +8,7 @@ verbatim in an earlier text give way to one line that says where they stand::
     [… lines 12-80 are the same as lines 10-78 of tool result 3, line numbers 2 higher]
 
 The last form serves numbered views of a file after an edit: the text behind the numbers is the same, the numbers have
-moved. Everything else stays verbatim, and `unfold` gives the text back exactly.
+moved. Everything else stays verbatim, and `RepeatIndex.unfold` gives the text back exactly.
 """
 
 from __future__ import annotations
@@ -53,31 +53,6 @@ class Folded:
     def lines(self) -> int:
         """How many lines were folded."""
         return sum(run.last - run.first + 1 for run in self.runs)
-
-
-def fold_repeats(text: str, earlier: Sequence[tuple[str, str]], *, min_lines: int = MIN_LINES) -> Folded:
-    """Replaces runs of lines that stand verbatim in an earlier text by references to it.
-
-    A caller who folds turn after turn keeps a `RepeatIndex` instead: its work goes with the new text only.
-
-    Args:
-        text: The new text.
-        earlier: (label, text as the model has it in its context) pairs, oldest first.
-        min_lines: Shortest run to fold, in lines, >= 1.
-
-    Raises:
-        ConfigError: A label is used twice, is empty or holds a line break, or `min_lines` is below 1.
-    """
-    index = RepeatIndex(min_lines=min_lines)
-    for label, old in earlier:
-        index.add(label, old)
-    return index.fold(text)
-
-
-def unfold_repeats(folded_text: str, earlier: Sequence[tuple[str, str]]) -> str:
-    """The text that `fold_repeats` was given, from what it returned and the same earlier texts."""
-    sources = {label: old.split("\n") for label, old in earlier}
-    return _unfold(folded_text, sources)
 
 
 class RepeatIndex:
@@ -144,7 +119,17 @@ class RepeatIndex:
 
     def unfold(self, folded_text: str) -> str:
         """The text that `fold` was given, from what it returned."""
-        return _unfold(folded_text, self._sources)
+        out: list[str] = []
+        literal = False
+        for line in folded_text.split("\n"):
+            run = None if literal else read_reference(line, len(out) + 1, self._sources)
+            if run is not None:
+                there = self._sources[run.label][run.source - 1 : run.source + run.last - run.first]
+                out += [renumber(old, run.shift) for old in there]
+            elif literal or line != _LITERAL:
+                out.append(line)
+            literal = not literal and line == _LITERAL
+        return "\n".join(out)
 
     def _rolling(self, keys: Sequence[int]) -> list[int]:
         """Polynomial hash of each run of `min_lines` lines (Karp, Rabin 1987)."""
@@ -237,22 +222,3 @@ def _write(text: str, lines: list[str], runs: list[Run], sources: dict[str, list
             place = run.last
     folded = "\n".join(out)
     return Folded(folded, tuple(runs), tuple(spans))
-
-
-def _unfold(folded: str, sources: dict[str, list[str]]) -> str:
-    out: list[str] = []
-    literal = False
-    for line in folded.split("\n"):
-        if literal:
-            out.append(line)
-            literal = False
-        elif line == _LITERAL:
-            literal = True
-        else:
-            run = read_reference(line, len(out) + 1, sources)
-            if run is None:
-                out.append(line)
-            else:
-                there = sources[run.label][run.source - 1 : run.source + run.last - run.first]
-                out += [renumber(old, run.shift) for old in there]
-    return "\n".join(out)

@@ -33,7 +33,8 @@ def layout(text: str) -> Layout | None:
         text: A CSV, TSV, semicolon or Markdown pipe table with a header; lines of other shapes stay whole.
 
     Returns:
-        None where most lines have not as many cells as the header has, or there are fewer than `MIN_ROWS` rows.
+        None where most lines have not as many cells as the header has, there are fewer than `MIN_ROWS` rows or two
+        columns, or another table follows: its cells would stand under the first one's names.
     """
     body = text.replace("\r\n", "\n").strip("\n")
     grid = _markdown(body) if body.lstrip(" ").startswith("|") else _separated(body)
@@ -108,7 +109,7 @@ class _Grid:
         for row in self.rows:
             shown = [cell is None or sheet.holds(cell.units) for cell in row]
             if sheet.kept is not None and not any(s and c is not None for s, c in zip(shown, row, strict=True)):
-                omitted += 1
+                omitted += bool(row)
                 continue
             if omitted:
                 sheet.line(0)
@@ -121,19 +122,25 @@ class _Grid:
             sheet.line(0)
             sheet.marker(omitted, "row")
 
-    def _columns(self, sheet: Sheet) -> list[int]:
+    def _columns(self, sheet: Sheet) -> Sequence[int]:
+        every = range(len(self.header))
         if sheet.kept is None:
-            return list(range(len(self.header)))
+            return every
         kept: set[int] = set()
+        cells = 0  # of the widest line of another shape
         for row in self.rows:
+            held = [c for c, cell in enumerate(row) if cell is not None and sheet.holds(cell.units)]
             if len(row) == len(self.header):
-                kept.update(c for c, cell in enumerate(row) if cell is not None and sheet.holds(cell.units))
-        return sorted(kept)
+                kept.update(held)
+            elif held and (line := row[0]):
+                cells = max(cells, 1 + line.text.count(self.separator))
+        # Below fewer names the cells of such a line would seem to stand below others.
+        return every if cells > 1 or (cells and len(kept) < 2) else sorted(kept)
 
     def _line(self, sheet: Sheet, cells: Sequence[str]) -> None:
         sheet.write(self.edge + self.separator.join(cells) + self.edge)
 
-    def _row(self, sheet: Sheet, row: list[Leaf | None], shown: list[bool], columns: list[int]) -> None:
+    def _row(self, sheet: Sheet, row: list[Leaf | None], shown: list[bool], columns: Sequence[int]) -> None:
         whole = len(row) != len(self.header)
         if not whole:
             sheet.write(self.edge)
@@ -152,7 +159,7 @@ class _Grid:
 def _grid(separator: str, edge: str, lines: list[list[str]], rule: list[str], raw: list[str]) -> _Grid | None:
     """The table of these lines of cells; ``raw`` is how the lines below the header stand in the source."""
     header, *rest = lines
-    if sum(len(cells) == len(header) for cells in rest) < max(1, len(rest) * 3 // 4):
+    if len(header) < 2 or sum(len(cells) == len(header) for cells in rest) < max(1, len(rest) * 3 // 4):
         return None
     counts = Counter(_value(cell) for cells in rest for cell in cells)
     columns: list[list[str]] = [[] for _ in header]
@@ -164,7 +171,7 @@ def _grid(separator: str, edge: str, lines: list[list[str]], rule: list[str], ra
     rows: list[list[Leaf | None]] = []
     for cells, line in zip(rest, raw, strict=True):
         if len(cells) != len(header):
-            rows.append([Leaf(line, "", 1.0)] if line else [])
+            rows.append([Leaf(line, "", 1.0)] if line.strip() else [])
             continue
         named = zip(header, cells, priors, strict=True)
         rows.append([Leaf(cell, name, prior) if cell else None for name, cell, prior in named])
@@ -179,11 +186,12 @@ def _value(cell: str) -> str:
 
 def _markdown(text: str) -> _Grid | None:
     lines = text.split("\n")
-    if len(lines) < 2 or not _is_rule(lines[1]):
+    # A row of single dashes is data; a rule further down is that of another table.
+    if [i for i, line in enumerate(lines) if (i == 1 or "--" in line) and _is_rule(line)] != [1]:
         return None
     cells = [_pipe_cells(line) for i, line in enumerate(lines) if i != 1]
     rule = [":" * c.startswith(":") + "-" + ":" * (len(c) > 1 and c.endswith(":")) for c in _pipe_cells(lines[1])]
-    return _grid("|", "|", cells, rule, [line.strip() for line in lines[2:]]) if len(rule) == len(cells[0]) else None
+    return _grid("|", "|", cells, rule, lines[2:]) if len(rule) == len(cells[0]) else None
 
 
 def _is_rule(line: str) -> bool:
@@ -191,23 +199,35 @@ def _is_rule(line: str) -> bool:
 
 
 def _pipe_cells(line: str) -> list[str]:
-    """The cells of a Markdown row without their padding; a bar behind a backslash does not end one."""
+    """The cells of a Markdown row without their padding, but for a blank between a backslash and a bar.
+
+    A bar behind a backslash does not end a cell.
+    """
     parts = re.split(r"(?<!\\)\|", line.strip())
     if len(parts) > 1 and not parts[0].strip():
         parts = parts[1:]
     if len(parts) > 1 and not parts[-1].strip():
         parts = parts[:-1]
-    return [part.strip() for part in parts]
+    cells = [part.strip() for part in parts]
+    return [cell + " " if cell.endswith("\\") else cell for cell in cells]
 
 
 def _separated(text: str) -> _Grid | None:
     first = text.partition("\n")[0]
     counted = [(len(_cells(first, s)), s) for s in _SEPARATORS]
     most, separator = max(counted, key=lambda pair: pair[0])
-    if most < 2:
+    if most < 2 or first.startswith("\t\t"):  # indented lines
         return None
     rows = _records(text, separator)
+    if _starts_again(rows):
+        return None
     return _grid(separator, "", rows, [], [separator.join(cells) for cells in rows[1:]])
+
+
+def _starts_again(rows: Sequence[Sequence[str]]) -> bool:
+    """True where rows stand together behind a blank line: another table, perhaps with a header of its own."""
+    widths = [0 if cells == [""] else len(cells) for cells in rows]
+    return any(not a and b > 1 and b == c for a, b, c in zip(widths, widths[1:], widths[2:], strict=False))
 
 
 def _cells(line: str, separator: str) -> list[str]:

@@ -277,3 +277,25 @@ def test_words_come_out_as_they_went_in(words: str) -> None:
         made = layout(before + plain + after)
         assert made is not None
         assert made.text.split("\n", 1)[1] == plain
+
+
+def test_cells_that_reach_over_columns_and_rows_move_no_other() -> None:
+    rows = [
+        "<th>Year<th>Team<th>Points",
+        "<td rowspan=2>2004<td>X<td>1",
+        "<td>Y<td>2",
+        "<td colspan=2>both<td rowspan=9>3",
+        "<td rowspan=2>2006<td>Z",
+        "<td>W",
+        "<td colspan=x>2007<td rowspan=99999>Q",
+    ]
+    made = made_of("<html><table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table></html>")
+    assert made.text.splitlines()[1:] == [
+        "| Year | Team | Points |",
+        "| 2004 | X | 1 |",
+        "|  | Y | 2 |",
+        "| both |  | 3 |",
+        "| 2006 | Z |",
+        "|  | W |",
+        "| 2007 | Q |",
+    ]

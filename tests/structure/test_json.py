@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -160,8 +161,33 @@ def test_every_choice_shows_what_it_keeps_and_that_it_is_not_all(root: Node, dat
             # The keys of kept rows come along: they may be all that is not chosen.
             continue
         if kept:
-            assert _omitted(read(text)) > 0
+            found = read(text)
+            assert _omitted(found) > 0
+            _agrees(found, root)
         assert "…" in text
+
+
+def _agrees(found: Any, root: Any, lost: bool = False) -> None:
+    """Whatever a pruned form says stands at the same path in the whole; what it does not say is marked and counted."""
+    if isinstance(found, Omitted):
+        at = 0
+        for piece in re.split(r" ?\[… ?[0-9]+(?: [a-z]+ omitted)?\] ?", found.text) if found.text else ():
+            at = root.index(piece, at) + len(piece)
+    elif isinstance(root, dict):
+        lost = lost or ... in found
+        assert lost or found.keys() == root.keys()
+        for key in found.keys() - {...}:
+            _agrees(found[key], root[key], lost)
+    elif isinstance(root, list):
+        at = 0
+        for item in found:
+            gone = isinstance(item, Omitted) and not item.text
+            if not gone:
+                _agrees(item, root[at], lost)
+            at += item.count if gone else 1
+        assert at == len(root)
+    else:
+        assert same(found, root)
 
 
 def _well_formed(made: Layout) -> None:
@@ -267,6 +293,10 @@ def test_shared_prefixes_and_equal_objects_are_written_once() -> None:
         "repository:\n id:7\n owner: same as sender"
     )
     assert decode(made.text) == value
+    refers = next(i for i, (s, e) in enumerate(made.spans) if "same as" in made.text[s:e])
+    target = made.parents[refers]
+    assert made.text[slice(*made.spans[target])] == "login: ada"
+    assert all(p == -1 for i, p in enumerate(made.parents) if i != refers)
 
 
 def test_long_strings_lose_sentences_and_say_so() -> None:
@@ -325,7 +355,6 @@ def test_what_cannot_be_told_back_stands_as_it_is(text: str) -> None:
 
 
 def test_parse_keeps_kinds_apart() -> None:
-    parsed = parse('{"a": "1", "b": 1}')
-    assert parsed is not None
-    assert isinstance(parsed.root, dict)
-    assert not same(parsed.root["a"], parsed.root["b"])
+    root = parse('{"a": "1", "b": 1}')
+    assert isinstance(root, dict)
+    assert not same(root["a"], root["b"])

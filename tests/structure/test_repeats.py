@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxshrink.errors import ConfigError
-from ctxshrink.structure.repeats import RepeatIndex, fold_repeats, unfold_repeats
+from ctxshrink.structure.repeats import MIN_LINES, Folded, RepeatIndex
 
 CODE = "\n".join(f"value_{i} = compute_the_thing({i}, {i * 7})" for i in range(1, 41))
 
@@ -16,6 +18,21 @@ def numbered(text: str, first: int = 1) -> str:
 
 def padded(text: str, first: int = 1) -> str:
     return "\n".join(f"{i:6}\t{line}" for i, line in enumerate(text.split("\n"), first))
+
+
+def seen(earlier: Sequence[tuple[str, str]], min_lines: int = MIN_LINES) -> RepeatIndex:
+    index = RepeatIndex(min_lines=min_lines)
+    for label, text in earlier:
+        index.add(label, text)
+    return index
+
+
+def fold_repeats(text: str, earlier: Sequence[tuple[str, str]], min_lines: int = MIN_LINES) -> Folded:
+    return seen(earlier, min_lines).fold(text)
+
+
+def unfold_repeats(text: str, earlier: Sequence[tuple[str, str]]) -> str:
+    return seen(earlier).unfold(text)
 
 
 def test_a_whole_repeat_becomes_one_line() -> None:

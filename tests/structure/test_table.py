@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ctxshrink.structure.layout import plain
 from ctxshrink.structure.table import layout
 
 CSV = (
@@ -68,7 +70,16 @@ def test_other_separators(separator: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a,b", "a,b\n1,2", "words\nmore words\nand more", "| a | b |\nno rule\n", "|||\n\n"]
+    "text",
+    [
+        "",
+        "a,b",
+        "a,b\n1,2",
+        "words\nmore words\nand more",
+        "| a | b |\nno rule\n",
+        "|||\n\n",
+        "\t\ta();\n\t\tb();\n\t\tc();",
+    ],
 )
 def test_what_is_no_table_stands_as_it_is(text: str) -> None:
     assert layout(text) is None
@@ -105,3 +116,70 @@ def test_any_csv(rows: list[list[str]], data: st.DataObject) -> None:
 def test_hostile_texts_end(text: str) -> None:
     made = layout(text)
     assert made is None or made.spans
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\n| c | d |\n|---|---|\n| 5 | 6 |\n| 7 | 8 |",
+        "name,age\nx,1\ny,2\n\ncity,pop\na,3\nb,4\n",
+    ],
+)
+def test_a_second_table_keeps_its_own_names(text: str) -> None:
+    assert layout(text) is None
+    made = plain(text, "table")
+    rows = [text[s:e] for s, e in made.spans]
+    last, second = len(rows) - 1, next(i for i, row in enumerate(rows) if row.lstrip("| ")[0] == "c")
+    assert made.parents[last] == second
+    assert made.parents[second] == 0
+
+
+def test_blank_lines_are_no_rows() -> None:
+    made = layout("a,b\n1,2\n3,4\n\n5,6\n")
+    assert made is not None
+    assert made.renderer is not None
+    assert made.renderer([4, 5], False) == "a,b\n[… 2 rows omitted]\n5,6"
+
+
+def test_a_backslash_at_the_end_of_a_cell_does_not_join_it_to_the_next() -> None:
+    made = layout("| path | size |\n| ---- | ---- |\n| C:\\a\\ | 5 |\n| D:\\ | 6 |")
+    assert made is not None
+    assert made.text == "|path|size|\n|-|-|\n|C:\\a\\ |5|\n|D:\\ |6|"
+
+
+def test_lines_below_a_markdown_table_keep_their_blanks() -> None:
+    made = layout(MARKDOWN + "\n    total = 3\n")
+    assert made is not None
+    assert made.text.endswith("|a-3|owl|1200|\n\n    total = 3")
+    assert layout("| a |\n|---|\n| x |\n| y |\n\nNo cell of it.") is None
+
+
+_WIDTHS = st.lists(st.sampled_from([4, 4, 4, 4, 4, 4, 3, 2, 6, 1]), min_size=2, max_size=9)
+
+
+@given(_WIDTHS, st.booleans(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_cell_stands_under_another_name(widths: list[int], markdown: bool, data: st.DataObject) -> None:
+    """Every cell says where it is from, so that a rendering can be read back column by column."""
+    edge, mark = ("|", "|") if markdown else ("", ",")
+    rows = [[f"c{c}" for c in range(4)], *[["---"] * 4] * markdown]
+    rows += [[f"r{r}c{c}" for c in range(width)] for r, width in enumerate(widths)]
+    made = layout("\n".join(edge + mark.join(cells) + edge for cells in rows))
+    if made is None:
+        return
+    assert made.renderer is not None
+    kept = sorted(data.draw(st.sets(st.integers(0, len(made.spans) - 1), min_size=1)))
+    lines = made.renderer(kept, data.draw(st.booleans())).split("\n")
+    header = lines[0].strip("|").split(mark)
+    at = 0
+    for line in lines[1 + markdown :]:
+        rows_gone = re.fullmatch(r"\[… ?(\d+)(?: rows? omitted)?\]", line)
+        if rows_gone:
+            at += int(rows_gone[1])
+        elif "column" not in line:
+            cells = line.removeprefix(edge).removesuffix(edge).split(mark)
+            if len(cells) > 1 or len(header) == 1:  # a lone cell below several names stands below none
+                assert all(cell in ("…", f"r{at}{name}") for name, cell in zip(header, cells, strict=False))
+            assert len(cells) in (widths[at], len(header))
+            at += 1
+    assert at == len(widths)
