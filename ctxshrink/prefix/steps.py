@@ -84,7 +84,7 @@ class Steps(Rewriting):
             return touched
         segments: list[Segment] = []
         for p in new:
-            segment = self._segment(p)
+            segment = self._sent_segment(p, request)
             if history.entries[p].settled:
                 text = history.entries[p].text
                 segment = replace(segment, text=text, lock_reason=segment.lock_reason or FROZEN)

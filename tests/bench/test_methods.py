@@ -17,7 +17,7 @@ from ctxshrink.text import units
 from ctxshrink.types import Call, Segment, Trial, Verdict
 
 ENCODED = ("minilm", "hybrid", "chunks")
-BASELINES = [name for name in METHODS if name not in ("ctxshrink", "sentence-optimizer")]
+BASELINES = [name for name in METHODS if name not in ("ctxshrink", "lossless", "sentence-optimizer")]
 WORDS = [
     "pump",
     "valve",
