@@ -192,7 +192,10 @@ def test_peers_need_an_encoder() -> None:
         (["--keep", "0.5,x"], "--keep must be numbers separated by commas; got '0.5,x'"),
         (["--keep", "2"], "--keep must be a number in (0, 1]"),
         (["--keep", ","], "--keep must hold at least one number"),
-        (["--methods", "magic"], "--methods must name some of ctxshrink, lossless, bm25, lead, random, truncate, idf, minilm"),
+        (
+            ["--methods", "magic"],
+            "--methods must name some of ctxshrink, lossless, bm25, lead, random, truncate, idf, minilm",
+        ),
         (["--methods", "bm25,minilm"], "minilm: give --encoder the folder of a sentence encoder"),
         (["--methods", "chunks", "--encoder", "none"], "--encoder none: no config.json there"),
         (["--json", "no/such/folder.json", "--methods", "lead"], "cannot be written"),
