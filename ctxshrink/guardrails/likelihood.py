@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from .compressors._terms import word_terms, words
-from .text import units
-from .types import Scorer, Trial
+from ctxshrink.compressors._terms import word_terms, words
+from ctxshrink.text import units
+from ctxshrink.types import Scorer, Trial
 
 WINDOW_CHARS = 1400
 """Characters of context per window: well inside a 1,024-token model in every script of the six languages."""

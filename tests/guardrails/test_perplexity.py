@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ctxshrink import AllOf, ConfigError, KeepFacts, ModelError, PerplexityGuardrail
 from ctxshrink.guardrails import RANGES, SHIPPED, Calibration, load_calibrations
-from ctxshrink.likelihood import MAX_WINDOWS, WINDOW_CHARS, Likelihoods, dropped_text, windows
+from ctxshrink.guardrails.likelihood import MAX_WINDOWS, WINDOW_CHARS, Likelihoods, dropped_text, windows
 from ctxshrink.testing import FakeScorer, ScriptedGuardrail, call_for, check_guardrail
 from ctxshrink.types import Segment, Trial
 

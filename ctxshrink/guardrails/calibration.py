@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError
+from ctxshrink.errors import ModelError
 
-SHIPPED = Path(__file__).parent / "models" / "guardrail" / "config.json"
+SHIPPED = Path(__file__).parents[1] / "models" / "guardrail" / "config.json"
 """The shipped calibrations."""
 
 RANGES: Mapping[str, tuple[float, float]] = {"anchor": (-1.0, 4.0), "recovery": (-0.25, 1.0)}

@@ -1,116 +1,23 @@
-"""Guardrails: is the compression still good for what it is needed for?
-
-`PerplexityGuardrail` asks a causal language model; `KeepFacts` is a rule; `AllOf` joins several. The perplexity of the
-short text by itself says nothing (dropping whole sentences leaves fluent text), so what is scored is how well the text
-that matters, the query or what was dropped, can be told from what is left.
-"""
+"""`PerplexityGuardrail`: asks rankings and a causal language model what a compression lost."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from .calibration import RANGES, SHIPPED, Calibration, load_calibrations
-from .compressors._index import index
-from .compressors.extractive import best_dropped, lexical_shares
-from .compressors.pruner import relevance_shares
-from .errors import ConfigError
-from .facts import FactKind, facts
+from ctxshrink.compressors._index import index
+from ctxshrink.compressors.extractive import best_dropped, lexical_shares
+from ctxshrink.compressors.pruner import relevance_shares
+from ctxshrink.errors import ConfigError
+from ctxshrink.types import Call, Scorer, Segment, Trial, Verdict
+
+from ._single import single_call
+from .calibration import RANGES, Calibration, load_calibrations
 from .likelihood import Likelihoods, dropped_text
-from .types import Call, Goal, Scorer, Segment, Trial, Verdict
-
-__all__ = ["RANGES", "SHIPPED", "AllOf", "Calibration", "KeepFacts", "PerplexityGuardrail", "load_calibrations"]
-
-_FACT_KINDS: frozenset[FactKind] = frozenset({"number", "date", "id", "name", "negation"})
-
-
-@dataclass(frozen=True, slots=True)
-class _NoCounter:
-    """Stands in where `judge` is called outside a `Shrinker`: guardrails do not count tokens."""
-
-    name: str = "none"
-    exact: bool = False
-
-    def count(self, texts: Sequence[str], /) -> list[int]:
-        return [0] * len(texts)
-
-
-def _single(original: str, query: str | None, anchor: str | None) -> Call:
-    return Call((Segment("0", original),), {"0": 0}, _NoCounter(), Goal(), query, anchor or query)
 
 
 def _unchanged(trial: Trial) -> bool:
     return trial.text.split() == trial.basis.split()
-
-
-class KeepFacts:
-    """Rejects a compression that loses a fact which the query or the recent turns use, or alters one.
-
-    A fact of the original is needed when it also stands in the anchor. A number, date or id in the compressed text that
-    the original does not have was altered or invented: extractive compressors never do that, language models may.
-
-    Args:
-        kinds: Which facts to watch: number, date, id, name, negation. Negations count only with ``scope="all"``.
-        scope: ``"anchor"``, or ``"all"``: every fact of the original must survive.
-    """
-
-    name = "facts"
-
-    def __init__(self, kinds: Iterable[FactKind] = ("number", "date", "id", "name"), scope: str = "anchor") -> None:
-        self.kinds = frozenset(kinds)
-        if not self.kinds <= _FACT_KINDS:
-            unknown = sorted(self.kinds - _FACT_KINDS)
-            raise ConfigError(f"kinds has unknown facts {unknown}; known are {sorted(_FACT_KINDS)}")
-        if scope not in ("anchor", "all"):
-            raise ConfigError(f'scope must be "anchor" or "all"; got {scope!r}')
-        self.scope = scope
-
-    def check(self, trials: Sequence[Trial], call: Call, /) -> list[Verdict]:
-        """One verdict per trial; the score is 0 or 1."""
-        anchored = facts(call.anchor or call.query or "", self.kinds)
-        return [self._verdict(t, anchored) for t in trials]
-
-    def _verdict(self, trial: Trial, anchored: frozenset[tuple[FactKind, str]]) -> Verdict:
-        before, after = facts(trial.segment.text, self.kinds), facts(trial.text, self.kinds)
-        needed = before if self.scope == "all" else before & anchored
-        lost = sorted(needed - after)
-        strange = sorted(f for f in after - before if f[0] in ("number", "date", "id"))
-        # A name at the start of a kept sentence is not told from a plain capitalised word: look it up in the text.
-        lost = [f for f in lost if f[1] not in trial.text.casefold()]
-        if strange and trial.spans is None:
-            return Verdict(False, 1.0, f"has {strange[0][0]} {strange[0][1]!r}, which the original does not have")
-        if lost:
-            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-            return Verdict(False, 1.0, f"drops {lost[0][0]} {lost[0][1]!r}{more}", {"facts_lost": float(len(lost))})
-        return Verdict(True, 0.0, "no needed fact was lost", {"facts_lost": 0.0})
-
-    def judge(self, original: str, compressed: str, query: str | None = None, anchor: str | None = None) -> Verdict:
-        """Judge one compression outside a `Shrinker`."""
-        [verdict] = self.check([Trial(Segment("0", original), compressed)], _single(original, query, anchor))
-        return verdict
-
-
-class AllOf:
-    """Accepts what every one of its guardrails accepts. The score is the highest of theirs."""
-
-    def __init__(self, *guardrails: Any) -> None:
-        if not guardrails or not all(hasattr(g, "check") for g in guardrails):
-            raise ConfigError("AllOf needs one guardrail or more, each with a check method")
-        self.guardrails = guardrails
-        self.name = "+".join(g.name for g in guardrails)
-
-    def check(self, trials: Sequence[Trial], call: Call, /) -> list[Verdict]:
-        """One verdict per trial: the first rejection, else the highest score."""
-        each = [g.check(trials, call) for g in self.guardrails]
-        return [_join(verdicts) for verdicts in zip(*each, strict=True)]
-
-
-def _join(verdicts: tuple[Verdict, ...]) -> Verdict:
-    told = next((v for v in verdicts if not v.ok), max(verdicts, key=lambda v: v.score))
-    features = {k: x for v in verdicts for k, x in v.features.items()}
-    return Verdict(all(v.ok for v in verdicts), max(v.score for v in verdicts), told.reason, features)
 
 
 class PerplexityGuardrail:
@@ -157,7 +64,7 @@ class PerplexityGuardrail:
     def scorer(self) -> Scorer:
         """The language model; the embedded one is shared in the process and loads at its first use."""
         if self._scorer is None:
-            from .scorers import EmbeddedScorer
+            from ctxshrink.scorers import EmbeddedScorer
 
             self._scorer = EmbeddedScorer()
         return self._scorer
@@ -225,7 +132,9 @@ class PerplexityGuardrail:
             The verdict; its score is the estimated probability that needed text was lost.
         """
         query = query or anchor
-        [verdict] = self._check([Trial(Segment("0", original), compressed)], _single(original, query, anchor), False)
+        [verdict] = self._check(
+            [Trial(Segment("0", original), compressed)], single_call(original, query, anchor), False
+        )
         return verdict
 
 
