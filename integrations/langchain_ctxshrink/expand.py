@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import BaseModel, ConfigDict, Field
 
-from ctxshrink.expand import ARGUMENTS, DESCRIPTION, TOOL_NAME, Expander
+from ctxshrink.expand import DESCRIPTION, TOOL_NAME, Expander
+from ctxshrink.expand.arguments import ExpandArguments, tool_functions
 from ctxshrink.types import OriginalStore
-
-
-class ExpandArguments(BaseModel):
-    """What a model may say to the tool."""
-
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
-
-    id: str = Field(description=ARGUMENTS["id"])
-    lines: str | None = Field(default=None, description=ARGUMENTS["lines"])
-    search: str | None = Field(default=None, description=ARGUMENTS["search"])
 
 
 def expand_tool(store: OriginalStore | Expander) -> BaseTool:
@@ -28,14 +18,7 @@ def expand_tool(store: OriginalStore | Expander) -> BaseTool:
     Args:
         store: Where the originals are, or an expander with settings of its own.
     """
-    expander = store if isinstance(store, Expander) else Expander(store)
-
-    def expand(id: str, lines: str | None = None, search: str | None = None) -> str:
-        return expander.expand(id, lines, search)
-
-    async def aexpand(id: str, lines: str | None = None, search: str | None = None) -> str:
-        return await expander.aexpand(id, lines, search)
-
+    expand, aexpand = tool_functions(store)
     return StructuredTool.from_function(
         func=expand,
         coroutine=aexpand,

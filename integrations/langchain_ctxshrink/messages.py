@@ -23,11 +23,9 @@ from ctxshrink.errors import FormatError
 from ctxshrink.messages import Parsed, Pin, Place
 from ctxshrink.messages.anthropic import walk
 from ctxshrink.messages.builder import Builder
-from ctxshrink.messages.drafts import Caller
-from ctxshrink.messages.parsed import Path
 from ctxshrink.seats import check_goal
 from ctxshrink.shrinker import Shrinker
-from ctxshrink.types import Kind, OnReject
+from ctxshrink.types import OnReject
 
 Messages: TypeAlias = Sequence[MessageLikeRepresentation] | PromptValue
 """What LangChain takes for a conversation."""
@@ -57,25 +55,7 @@ class LangChainFormat:
 
     def grow(self, pin: Pin = None) -> Builder:
         """An empty conversation; see `ctxshrink.messages.GrowingFormat.grow`."""
-        return _Builder(walk, pin, view=_record, place=_place)
-
-
-class _Builder(Builder):
-    """Locks the texts of messages that are `locked`."""
-
-    def text(
-        self,
-        where: Path,
-        text: object,
-        kind: Kind,
-        *,
-        path: Path | None = None,
-        lock: str | None = None,
-        title: str = "",
-        owner: Caller | None = None,
-    ) -> None:
-        lock = lock or self.items[self._index].response_metadata.get(_LOCK)
-        super().text(where, text, kind, path=path, lock=lock, title=title, owner=owner)
+        return Builder(walk, pin, view=_record, place=_place, lock=_lock)
 
 
 def locked(message: BaseMessage, reason: str) -> BaseMessage:
@@ -86,6 +66,10 @@ def locked(message: BaseMessage, reason: str) -> BaseMessage:
         reason: Why, for the decisions on its texts.
     """
     return message.model_copy(update={"response_metadata": {**message.response_metadata, _LOCK: reason}})
+
+
+def _lock(message: BaseMessage) -> str | None:
+    return message.response_metadata.get(_LOCK)
 
 
 def _is_result(message: BaseMessage) -> bool:

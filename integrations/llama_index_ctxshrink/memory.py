@@ -144,15 +144,15 @@ class CompressedHistoryBlock(BaseMemoryBlock[str]):
                 return self._rewrite(session.id, target)
             with self._lock:
                 lines = [line for part in self.sessions.get(session.id, ()) for line in part.lines]
-            return self._shrink(lines, None, target)
-        return self._shrink([Line("", content, "user")], None, target)
+            return self._smaller(self._shrink(lines, None, target), content)
+        return self._smaller(self._shrink([Line("", content, "user")], None, target), content)
 
     def _rewrite(self, session: str, target: int) -> str:
         """Decides a whole session anew, and keeps that."""
         with self._lock:
             parts = list(self.sessions.get(session, ()))
         lines = [line for part in parts for line in part.lines]
-        text = self._shrink(lines, None, target)
+        text = self._smaller(self._shrink(lines, None, target), _BREAK.join(part.text for part in parts if part.text))
         with self._lock:
             held = self.sessions.get(session, [])
             if len(held) >= len(parts) and all(a is b for a, b in zip(parts, held, strict=False)):
@@ -171,6 +171,10 @@ class CompressedHistoryBlock(BaseMemoryBlock[str]):
         except Exception as error:  # noqa: BLE001  an observer; the turns are compressed
             _log.warning("%s: on_result failed (%s)", self.class_name(), type(error).__name__)
         return result.output
+
+    def _smaller(self, text: str, before: str) -> str:
+        """The new text, or the old one where that is as short: the note of what is gone may be longer than a turn."""
+        return text if self._count(text) < self._count(before) else before
 
     def _count(self, text: str) -> int:
         return self.shrinker.counter.count([text])[0]
