@@ -117,10 +117,13 @@ class HuggingFaceCounter(_Counter):
         from tokenizers import Tokenizer
 
         path = Path(name)
-        path = path / "tokenizer.json" if path.is_dir() else path
+        if path.is_dir():
+            path /= "tokenizer.json"
+            if not path.is_file():
+                raise ConfigError(f"counter: the folder {name!r} holds no tokenizer.json")
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_pretrained(name)
-        except Exception as error:
+        except Exception as error:  # tokenizers raises bare exceptions
             raise ConfigError(f"counter: cannot load a Hugging Face tokenizer from {name!r}: {error}") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -155,7 +158,7 @@ class TiktokenCounter(_Counter):
             ) from error
         try:
             self._encoding = tiktoken.get_encoding(encoding)
-        except Exception as error:
+        except Exception as error:  # whatever its download raises: requests' errors, the system's, its own
             raise ConfigError(
                 f"counter: the vocabulary of {encoding!r} is not cached and cannot be downloaded ({error}); fetch it "
                 'once online or set TIKTOKEN_CACHE_DIR to a folder that holds it, or use counter="embedded", '

@@ -17,6 +17,11 @@ BESIDE = "bm25"
 """What sets in other languages are held against, where it was run: the encoders of the other baselines read English."""
 
 
+def scores_of(group: Sequence[Observation], name: str = "score") -> list[float]:
+    """One of the scores, of the observations that have it, in order."""
+    return [o.scores[name] for o in group if name in o.scores]
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The first method against the best baseline at one keep: the one with the highest mean over the English sets.
@@ -91,7 +96,7 @@ def standings(
     if not english or len(methods) < 2:
         return found
     for keep in keeps:
-        scores = {m: [_scores(groups[m, keep, name]) for name in english] for m in methods}
+        scores = {m: [scores_of(groups[m, keep, name]) for name in english] for m in methods}
         means = {m: mean([mean(s) for s in by_set]) for m, by_set in scores.items()}
         best = max(methods[1:], key=lambda m: means[m])
         ratio, *interval = lost_ratio(scores[methods[0]], scores[best], seed)
@@ -129,7 +134,7 @@ def _of_set(
 ) -> Iterator[SetStanding]:
     langs = ["en"] if english else list(dict.fromkeys(o.lang for o in groups[methods[0], keep, name]))
     for lang in langs:
-        scores = {m: _scores([o for o in groups[m, keep, name] if english or o.lang == lang]) for m in methods}
+        scores = {m: scores_of([o for o in groups[m, keep, name] if english or o.lang == lang]) for m in methods}
         means = {m: mean(s) for m, s in scores.items()}
         if math.isnan(means[methods[0]]):
             continue
@@ -148,7 +153,3 @@ def _of_set(
             difference=mean(pairs),
             interval=stratified_interval([pairs], seed),
         )
-
-
-def _scores(group: Sequence[Observation]) -> list[float]:
-    return [o.scores["score"] for o in group if "score" in o.scores]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .run import Observation
-from .standings import Groups, SetStanding, Standing, set_standings, standings
+from .standings import Groups, SetStanding, Standing, scores_of, set_standings, standings
 from .stats import auroc, mean, stratified_interval
 
 EVIDENCE = "evidence"
@@ -126,7 +126,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: NaN becomes None."""
-        return _plain(asdict(self))
+        return plain(asdict(self))
 
 
 def summarize(observations: Sequence[Observation], seed: int = 0) -> Summary:
@@ -161,10 +161,6 @@ def summarize(observations: Sequence[Observation], seed: int = 0) -> Summary:
     )
 
 
-def _scores(group: Sequence[Observation], name: str = "score") -> list[float]:
-    return [o.scores[name] for o in group if name in o.scores]
-
-
 def _speed(group: Sequence[Observation]) -> float:
     seconds = sum(o.seconds for o in group)
     return sum(o.tokens_before for o in group) / seconds if seconds else math.nan
@@ -187,9 +183,9 @@ def _set_row(group: list[Observation], seed: int) -> SetRow:
         keep=group[0].keep,
         records=len(group),
         scored_by=tuple(used),
-        score=mean(_scores(group)),
-        interval=stratified_interval([_scores(group)], seed),
-        scores={name: mean(_scores(group, name)) for name in names},
+        score=mean(scores_of(group)),
+        interval=stratified_interval([scores_of(group)], seed),
+        scores={name: mean(scores_of(group, name)) for name in names},
         kept=_share(group),
         kept_of_all=sum(o.tokens_after for o in group) / before if before else 1.0,
         tokens_per_second=_speed(group),
@@ -216,7 +212,9 @@ def _method_row(
         differences = [
             [
                 a - b
-                for a, b in zip(_scores(groups[first, keep, name]), _scores(groups[method, keep, name]), strict=True)
+                for a, b in zip(
+                    scores_of(groups[first, keep, name]), scores_of(groups[method, keep, name]), strict=True
+                )
             ]
             for name in (s.set_name for s in over)
         ]
@@ -226,7 +224,7 @@ def _method_row(
         method=method,
         keep=keep,
         english=mean([s.score for s in english]),
-        english_interval=stratified_interval([_scores(groups[method, keep, s.set_name]) for s in english], seed),
+        english_interval=stratified_interval([scores_of(groups[method, keep, s.set_name]) for s in english], seed),
         other=mean([s.score for s in exact if not s.english]),
         all_sets=mean([s.score for s in exact]),
         english_gain=gain(english),
@@ -245,7 +243,7 @@ def _method_row(
 
 
 def _lost_ratio(groups: Groups, first: str, method: str, keep: float, sets: Sequence[SetRow]) -> float:
-    lost, here = (1 - mean([mean(_scores(groups[m, keep, s.set_name])) for s in sets]) for m in (first, method))
+    lost, here = (1 - mean([mean(scores_of(groups[m, keep, s.set_name])) for s in sets]) for m in (first, method))
     return lost / here if here > 0 else math.nan
 
 
@@ -268,11 +266,12 @@ def _guardrail_row(keep: float | None, group: Sequence[Observation]) -> Guardrai
     )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: numbers rounded, None for what is no number."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {k: plain(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        return [plain(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
     return value

@@ -63,9 +63,7 @@ class AnthropicFormat:
 def walk(builder: Builder) -> None:
     """Reports the texts of messages in Anthropic's shape; for formats that can show theirs in it."""
     for message, role in builder.messages():
-        kind = _KINDS.get(role, "instruction")
-        lock = locks.INSTRUCTION if kind == "instruction" else None
-        lock = lock if role in _KINDS else locks.UNKNOWN_ROLE
+        kind, lock = locks.of_role(role, _KINDS)
         builder.text((), read(message, "content"), kind, path=("content",), lock=lock)
         for index, block in enumerate(read_parts(message, "content")):
             _block(builder, block, (index,), ("content", index), kind, lock)

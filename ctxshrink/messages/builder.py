@@ -41,6 +41,7 @@ class Builder:
         check: Gives the messages back, or raises `FormatError`; is also given the index of the first one.
         view: What the format reads in the place of one of the caller's messages.
         place: The way to a text in the caller's message, given its place in the view.
+        lock: Why every text of one of the caller's messages must stay exact; None where nothing says so.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Builder:
         check: Callable[[object, int], Sequence[Any]] = check_messages,
         view: Callable[[Any], Any] = lambda message: message,
         place: Callable[[Place, Any], Place] = lambda place, message: place,
+        lock: Callable[[Any], str | None] = lambda message: None,
     ) -> None:
         self._walk, self._pin, self._check, self._view, self._place = walk, pin, check, view, place
+        self._lock_of = lock
         self._pinned: frozenset[int] = frozenset()
         self._pins_known = -1  # Number of messages that `_pinned` was worked out for.
         self.items: list[Any] = []
@@ -243,6 +246,7 @@ class Builder:
             self.newest_user = self._index
         name = ".".join(str(step) for step in (self._index, *where))
         owner = Caller(self._index) if owner is None else owner
+        lock = lock or self._lock_of(self.items[self._index])
         # A text that is locked for good is never cut into units, so its type is not worth detecting.
         shape = "prose" if lock else content_type(text)
         self._drafts.append(Draft(name, self._index, owner, text, kind, path, lock, title, shape))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
+
+from ctxshrink.types import Kind
 
 INSTRUCTION: Final = "an instruction"
 NEWEST_USER: Final = "the newest user turn"
@@ -20,3 +23,16 @@ CACHED: Final = "inside the provider cache prefix"
 PINNED: Final = "pinned by the caller"
 UNKNOWN_ROLE: Final = "unknown role"
 UNKNOWN_BLOCK: Final = "unknown block type"
+
+
+def of_role(role: str, kinds: Mapping[str, Kind]) -> tuple[Kind, str | None]:
+    """What a message's texts are by its role, and why they must stay exact whatever they are; None where they need not.
+
+    Args:
+        role: The role.
+        kinds: The roles that the format knows. Texts of any other role may be instructions, and are taken for such.
+    """
+    kind = kinds.get(role)
+    if kind is None:
+        return "instruction", UNKNOWN_ROLE
+    return kind, INSTRUCTION if kind == "instruction" else None

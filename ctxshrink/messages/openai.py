@@ -56,11 +56,8 @@ def _walk(builder: Builder) -> None:
 
 
 def _content(builder: Builder, message: Any, role: str) -> None:
-    kind = _KINDS.get(role, "instruction")
-    lock = None if role in _KINDS else locks.UNKNOWN_ROLE
-    if kind == "instruction":
-        lock = lock or locks.INSTRUCTION
-    elif as_parts(read(message, "annotations")):
+    kind, lock = locks.of_role(role, _KINDS)
+    if lock is None and as_parts(read(message, "annotations")):
         lock = locks.CITED  # They point at character positions of the content.
     owner = builder.caller(read(message, "tool_call_id")) if kind == "tool_result" else None
     builder.text((), read(message, "content"), kind, path=("content",), lock=lock, owner=owner)

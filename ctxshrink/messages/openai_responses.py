@@ -120,10 +120,7 @@ def _walk(builder: Builder) -> None:
 
 
 def _message(builder: Builder, item: object, role: str) -> None:
-    kind = _KINDS.get(role, "instruction")
-    lock = None if role in _KINDS else locks.UNKNOWN_ROLE
-    if kind == "instruction":
-        lock = lock or locks.INSTRUCTION
+    kind, lock = locks.of_role(role, _KINDS)
     _content(builder, item, "content", (), kind, lock)
 
 

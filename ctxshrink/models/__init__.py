@@ -24,6 +24,7 @@ PRUNER = Path(__file__).parent / "pruner"
 SCORER = Path(__file__).parent / "scorer"
 """Folder of the embedded scorer."""
 
+_MEND = "reinstall ctxshrink, or export the model again"
 _T = TypeVar("_T")
 _lock = threading.Lock()
 _shared: dict[tuple[object, ...], Any] = {}
@@ -39,7 +40,7 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     try:
         config: object = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read as a model's configuration: {error}") from error
+        raise ModelError(f"{path}: cannot be read as a model's configuration: {error}; {_MEND}") from error
     if not isinstance(config, dict) or not isinstance(cast("dict[str, Any]", config).get("sha256"), dict):
         raise ModelError(f"{path}: not a configuration of a ctxshrink model")
     return cast("dict[str, Any]", config)
@@ -56,9 +57,9 @@ def read_file(folder: Path, name: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: missing or unreadable ({error}); reinstall ctxshrink or train a model") from error
+        raise ModelError(f"{path}: missing or unreadable ({error}); {_MEND}") from error
     if hashlib.sha256(data).hexdigest() != expected:
-        raise ModelError(f"{path}: truncated or not the file that config.json names ({len(data)} bytes)")
+        raise ModelError(f"{path}: truncated or not the file that config.json names ({len(data)} bytes); {_MEND}")
     return data
 
 
@@ -75,7 +76,7 @@ def load_tokenizer(folder: Path = SCORER) -> Any:
         text = read_file(folder, "tokenizer.json").decode("utf-8")
         try:
             return Tokenizer.from_str(text)
-        except Exception as error:
+        except Exception as error:  # tokenizers raises bare exceptions
             raise ModelError(f"{folder / 'tokenizer.json'}: not a tokenizer: {error}") from error
 
     return _share(("tokenizer", folder), make)
@@ -106,7 +107,7 @@ def load_session(folder: Path = SCORER, threads: int = 0) -> Any:
         options.add_session_config_entry("session.x64quantprecision", "1" if _products_overflow() else "0")
         try:
             return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+        except Exception as error:  # onnxruntime's exceptions have no common class of their own
             raise ModelError(f"{folder / 'model.onnx'}: onnxruntime cannot load it: {error}") from error
 
     return _share(("session", folder, threads), make)

@@ -176,7 +176,7 @@ class Conversation:
         length = len(history)
         try:
             fed, touched = self._decide(messages, request, pins)
-        except Exception:
+        except Exception:  # raised again
             if len(history) > length:
                 steps.cut(length)  # The caller may give the same messages again: they are still new then.
             raise

@@ -86,16 +86,16 @@ def sentences(text: str) -> list[Span]:
     out: list[Span] = []
     for start, end, whole in blocks(text):
         if whole:
-            _append(text, start, end, out)
+            append_stripped(text, start, end, out)
             continue
         pos = start
         for m in _STOP.finditer(text, start, end):
             if m.end() >= end:
                 break
             if _is_boundary(text, m, start, pos, end):
-                _append(text, pos, m.end(), out)
+                append_stripped(text, pos, m.end(), out)
                 pos = m.end()
-        _append(text, pos, end, out)
+        append_stripped(text, pos, end, out)
     return out
 
 
@@ -219,7 +219,7 @@ def _dot_ends(text: str, dot: int, block: int, start: int, rest: str) -> bool:
     return True
 
 
-def _append(text: str, start: int, end: int, out: list[Span]) -> None:
+def append_stripped(text: str, start: int, end: int, out: list[Span]) -> None:
     """Adds the range without the white space around it, if anything is left."""
     piece = text[start:end]
     core = piece.strip()

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 
 from ctxshrink.text._protected import fences, protected_spans
-from ctxshrink.text._sentences import sentences
+from ctxshrink.text._sentences import append_stripped, sentences
 from ctxshrink.types import ContentType, Span
 
 MAX_UNIT = 1000
@@ -221,9 +221,9 @@ def _split(text: str, start: int, end: int) -> list[Span]:
             if not later:
                 break
             best = min(later)
-        _append(text, pos, best, out)
+        append_stripped(text, pos, best, out)
         pos = best
-    _append(text, pos, end, out)
+    append_stripped(text, pos, end, out)
     return out
 
 
@@ -235,11 +235,3 @@ def _last_within(cuts: list[int], i: int, low: int, high: int) -> tuple[int, int
             best = cuts[i]
         i += 1
     return i, best
-
-
-def _append(text: str, start: int, end: int, out: list[Span]) -> None:
-    piece = text[start:end]
-    core = piece.strip()
-    if core:
-        start += len(piece) - len(piece.lstrip())
-        out.append((start, start + len(core)))

@@ -14,7 +14,7 @@ from ctxshrink.messages import GrowingFormat, OpenAIFormat, detect
 from ctxshrink.messages.builder import Builder
 from ctxshrink.messages.locks import CACHED, NEWEST_USER, PINNED
 from ctxshrink.messages.parsed import Place, read
-from tests.messages.test_contract import Case, every_format
+from tests.messages.cases import Case, every_format
 from tests.strategies import PROPERTY
 
 CACHE = {"type": "ephemeral"}

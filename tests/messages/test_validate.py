@@ -14,7 +14,7 @@ from ctxshrink import Adaptive, Shrinker
 from ctxshrink.errors import FormatError
 from ctxshrink.messages.validate import Provider, problems
 from ctxshrink.testing import WordCounter
-from tests.messages.test_contract import Case, every_format
+from tests.messages.cases import Case, every_format
 from tests.strategies import PROPERTY
 
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}

@@ -6,18 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from ctxshrink.store import Store, reference
 
 ROUNDS = 15
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/store.db"
 
 
 def _work(url: str, process: int) -> None:

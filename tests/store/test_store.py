@@ -1,48 +1,19 @@
-"""What the store promises to one process; crashes and crowds are in test_processes.py."""
+"""What the store promises to one process; what goes wrong is in test_failures.py, crowds in test_processes.py."""
 
 import logging
-import pickle
 import sqlite3
-import stat
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctxshrink.errors import ConfigError, CtxShrinkError
-from ctxshrink.store import Store, StoreError, _database, _rows, _sql, reference
+from ctxshrink.store import Store, StoreError, _rows, reference
+from tests.store.conftest import Clock
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 """Lone surrogates and NUL included."""
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/store.db"
-
-
-class _Clock:
-    """Stands for the time module in the store: `time` can be set forward."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1_000_000.0
-        for module in ("ctxshrink.store.time", "ctxshrink.store._rows.time"):
-            monkeypatch.setattr(module, self)
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
-    return _Clock(monkeypatch)
 
 
 class TestOriginals:
@@ -170,7 +141,7 @@ def _sibling(base: Store, name: str) -> Store:
 
 
 class TestExpiry:
-    def test_expired_rows_are_gone_and_counted(self, clock: _Clock, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_expired_rows_are_gone_and_counted(self, clock: Clock, url: str, caplog: pytest.LogCaptureFixture) -> None:
         store = Store(url, ttl=100)
         (id,) = store.save(["text"])
         store.remember({"key": "decided"})
@@ -186,7 +157,7 @@ class TestExpiry:
         assert "2 rows had expired and 0 made room" in caplog.text
         assert (store.purge(), store.stats().expired) == (0, 2)
 
-    def test_saving_again_renews(self, clock: _Clock) -> None:
+    def test_saving_again_renews(self, clock: Clock) -> None:
         with Store.memory(ttl=100) as store:
             (id,) = store.save(["text"])
             clock.now += 90
@@ -197,14 +168,14 @@ class TestExpiry:
             assert store.save(["text"]) == [id], "an expired row makes room for the same id"
             assert store.load(id) == "text"
 
-    def test_without_ttl_rows_stay(self, clock: _Clock) -> None:
+    def test_without_ttl_rows_stay(self, clock: Clock) -> None:
         with Store.memory() as store:
             (id,) = store.save(["text"])
             clock.now += 1e9
             store.save(["another"])
             assert store.load(id) == "text"
 
-    def test_writing_purges_now_and_then(self, clock: _Clock, url: str) -> None:
+    def test_writing_purges_now_and_then(self, clock: Clock, url: str) -> None:
         with Store(url, ttl=100) as store:
             store.save([f"text {i}" for i in range(10)])
             clock.now += 200
@@ -214,7 +185,7 @@ class TestExpiry:
 
 
 class TestBound:
-    def test_the_longest_unused_goes_first(self, clock: _Clock) -> None:
+    def test_the_longest_unused_goes_first(self, clock: Clock) -> None:
         with Store.memory(max_bytes=350) as store:
             ids = []
             for letter in "abc":
@@ -242,138 +213,6 @@ class TestBound:
             with pytest.raises(StoreError, match="do not fit"):
                 store.remember({"key": "x" * 101})
             assert store.stats().rows == 0
-
-
-class TestOpening:
-    def test_a_new_file_is_the_owners_alone(self, tmp_path: Path, url: str) -> None:
-        with Store(url) as store:
-            store.save(["text"])
-            modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()}
-        assert set(modes.values()) == {0o600}
-        assert "store.db" in modes
-
-    @pytest.mark.parametrize(
-        ("bad", "says"),
-        [
-            ("nonsense", "not a database URL"),
-            ("postgresql://me:hunter2@host:port/db", "not a database URL"),
-            ("nosuchdatabase://me:hunter2@host/db", "unknown database"),
-            ("sqlite+aiosqlite:///x.db", "not installed|asynchronous"),
-            ("sqlite:////nosuchfolder/x.db", "the folder must exist"),
-        ],
-    )
-    def test_a_bad_url_says_what_to_do(self, bad: str, says: str) -> None:
-        with pytest.raises(StoreError, match=says) as caught:
-            Store(bad)
-        assert "hunter2" not in str(caught.value)
-
-    def test_a_missing_driver_is_named(self) -> None:
-        # A None in sys.modules makes an import fail as if the package were not there.
-        code = (
-            "import sys; sys.modules['pymysql'] = None\n"
-            "from ctxshrink.store import Store; Store('mysql+pymysql://me:hunter2@host/db')"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert "StoreError: the driver that the store's url names is not installed (pymysql)" in done.stderr
-        assert "hunter2" not in done.stderr.replace(code, "")
-
-    def test_without_sqlalchemy_the_extra_is_named(self) -> None:
-        code = "import sys; sys.modules['sqlalchemy'] = None; import ctxshrink; import ctxshrink.store"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert 'pip install "ctxshrink[store]"' in done.stderr
-
-    def test_the_package_does_not_import_it(self) -> None:
-        code = "import sys, ctxshrink, ctxshrink.expand; sys.exit('sqlalchemy' in sys.modules)"
-        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
-        path = tmp_path / "notes.txt"
-        path.write_text("notes " * 1000)
-        with pytest.raises(StoreError, match="file is not a database"):
-            Store(f"sqlite:///{path}")
-        assert path.read_text() == "notes " * 1000
-
-    def test_a_newer_version_is_refused(self, url: str) -> None:
-        Store(url).close()
-        with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
-            raw.execute("UPDATE ctxshrink_schema SET version = 99")
-        with pytest.raises(StoreError, match="version 99 and this ctxshrink knows up to 1: upgrade ctxshrink"):
-            Store(url)
-
-    def test_settings_are_checked(self) -> None:
-        for ttl in (0, -1, float("nan"), float("inf")):
-            with pytest.raises(ConfigError, match="ttl must be a positive number"):
-                Store.memory(ttl=ttl)
-        with pytest.raises(ConfigError, match="max_bytes must be positive"):
-            Store.memory(max_bytes=0)
-
-    def test_closed_is_closed(self, url: str) -> None:
-        with Store(url) as store:
-            pass
-        with pytest.raises(StoreError, match="closed"):
-            store.load("aaaaaaaaaa")
-
-    def test_shows_no_password(self) -> None:
-        url = _sql.parse("sqlite:///x.db").set(
-            drivername="postgresql", username="me", password="hunter2", host="h", query={"sslpassword": "hunter3"}
-        )
-        assert "hunter" not in _sql.shown(url)
-        with pytest.raises(StoreError) as caught, _database.translated(url, "open"):
-            raise OSError("cannot log in with hunter2, hunter3")
-        assert "hunter" not in str(caught.value)
-        assert caught.value.__cause__ is None
-
-    def test_a_copy_in_another_process_opens_the_same(self, url: str) -> None:
-        with Store(url, namespace="one", ttl=50) as store:
-            (id,) = store.save(["text"])
-            with pickle.loads(pickle.dumps(store)) as copy:
-                assert (copy.load(id), copy.ttl, copy.namespace) == ("text", 50, "one")
-        with pytest.raises(TypeError, match="cannot be pickled"):
-            pickle.dumps(Store.memory())
-
-
-class TestFailures:
-    def test_a_locked_database(self, url: str) -> None:
-        store = Store(f"{url}?timeout=0.05")
-        (id,) = store.save(["text"])
-        raw = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        raw.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="database is locked; another process holds it") as caught:
-            store.save(["other"])
-        assert "other" not in str(caught.value.__cause__), "texts stay out of messages"
-        assert store.load(id) == "text", "readers do not wait for writers"
-        raw.execute("ROLLBACK")
-        raw.close()
-        store.save(["other"])
-
-    def test_reading_goes_on_where_use_cannot_be_noted(self, url: str, clock: _Clock) -> None:
-        store = Store(f"{url}?timeout=0.05")
-        (id,) = store.save(["text"])
-        clock.now += 1000
-        raw = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        raw.execute("BEGIN IMMEDIATE")
-        assert store.load(id) == "text"
-        raw.close()
-
-    def test_a_database_that_may_only_be_read(self, url: str, clock: _Clock) -> None:
-        with Store(url) as store:
-            (id,) = store.save(["text"])
-            clock.now += 1000
-            path = url.removeprefix("sqlite:///")
-            with Store(f"sqlite:///file:{path}?mode=ro&uri=true") as reader:
-                assert reader.load(id) == "text"
-                with pytest.raises(StoreError, match="readonly"):
-                    reader.save(["other"])
-
-    def test_a_full_database(self, url: str) -> None:
-        with Store(url) as store:
-            (id,) = store.save(["text"])
-            with store._database.reading() as connection:
-                connection.exec_driver_sql("PRAGMA max_page_count = 20")
-            with pytest.raises(StoreError, match="full; free some space"):
-                store.save(["x" * 1_000_000])
-            assert store.load(id) == "text"
-            assert store.stats().rows == 1
 
 
 def test_threads_share_a_store_in_memory() -> None:

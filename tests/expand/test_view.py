@@ -1,41 +1,12 @@
-"""The expand tool: what it shows is verbatim and bounded, and it answers anything with a text."""
+"""What the expand tool shows: verbatim, bounded, and the closing lines lead to the rest."""
 
-import json
-import logging
 import re
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ctxshrink.errors import ConfigError, StoreError
-from ctxshrink.expand import ARGUMENTS, TOOL_NAME, Expander, find_references, reference_line
-from ctxshrink.store import Store, reference
-
-TAIL = 220
-"""Most characters of what is added to the bound: the closing line."""
-
-LOG = "\n".join(
-    f"10:{i // 60:02d}:{i % 60:02d} job {i} {'FAILED' if i in (50, 52, 90) else 'done'}" for i in range(1, 121)
-)
-LINES = LOG.split("\n")
-
-
-class _Dict:
-    """The smallest store."""
-
-    def __init__(self, *texts: str) -> None:
-        self.texts = {reference(text): text for text in texts}
-
-    def save(self, texts: object, /) -> list[str]:
-        raise NotImplementedError
-
-    def load(self, id: str, /) -> str | None:
-        return self.texts.get(id)
-
-
-def show(text: str, lines: str | None = None, search: str | None = None, max_chars: int | None = None) -> str:
-    return Expander(_Dict(text)).expand(reference(text), lines, search, max_chars)
+from tests.expand.material import LINES, LOG, TAIL, show
 
 
 class TestRanges:
@@ -216,111 +187,3 @@ def test_the_closing_lines_lead_to_everything(text: str, query: str, limit: int)
 @pytest.mark.parametrize("query", [None, "a", "\n", "a" * 5000 + "b", "\ud800"])
 def test_large_and_strange_originals(text: str, query: str | None) -> None:
     assert len(show(text, None, query)) <= 20_000 + TAIL
-
-
-class TestWrongCalls:
-    def test_an_id_that_is_none(self) -> None:
-        for id in ("", "nope", "aaaaaaaaaaa", "\ud800", "x" * 1_000_000, "aaaaaaaaaa bbbbbbbbbb"):
-            answer = Expander(_Dict()).expand(id)
-            assert "is not the id of an original" in answer
-            assert len(answer) < 400
-
-    def test_an_id_in_what_stands_around_it(self) -> None:
-        id = reference(LOG)
-        for given_ in (f" {id}\n", id.upper(), f'expand("{id}")', reference_line(id), f"'{id}'"):
-            assert Expander(_Dict(LOG)).expand(given_, "7") == LINES[6]
-
-    def test_an_unknown_id(self) -> None:
-        with Store.memory() as store:
-            assert (
-                Expander(store).expand("aaaaaaaaaa").startswith('There is no original "aaaaaaaaaa": its time has run')
-            )
-
-    def test_a_store_that_fails(self, caplog: pytest.LogCaptureFixture) -> None:
-        class Broken(_Dict):
-            def load(self, id: str, /) -> str | None:
-                raise StoreError("could not read the store at sqlite:////secret/place.db")
-
-        with caplog.at_level(logging.WARNING, "ctxshrink"):
-            answer = Expander(Broken()).expand("aaaaaaaaaa")
-        assert answer.startswith("The originals cannot be read at the moment.")
-        assert "secret" not in answer
-        assert "secret" in caplog.text
-
-    def test_the_bound_is_checked(self) -> None:
-        with pytest.raises(ConfigError, match="max_chars"):
-            Expander(_Dict(), max_chars=0)
-
-    @pytest.mark.parametrize(
-        ("arguments", "says"),
-        [
-            ("{", "not valid JSON"),
-            ("[" * 100_000, "not valid JSON"),
-            ("[]", "not an object"),
-            ("null", "not an object"),
-            ("{}", "missing or is not a text"),
-            ({"id": 5}, "missing or is not a text"),
-            ({"id": "aaaaaaaaaa", "lines": [1]}, "missing or is not a text"),
-            ({"id": "aaaaaaaaaa", "line": "1"}, "no argument 'line'"),
-        ],
-    )
-    def test_wrong_arguments(self, arguments: str | dict[str, object], says: str) -> None:
-        answer = Expander(_Dict(LOG)).handle(TOOL_NAME, arguments)
-        assert says in answer
-        assert 'Call it like {"id"' in answer
-
-    def test_another_tool(self) -> None:
-        assert "There is no tool 'search' here" in Expander(_Dict()).handle("search", {})
-
-
-class TestTool:
-    def test_answers_both_providers(self) -> None:
-        arguments = {"id": reference(LOG), "lines": "7", "search": None}
-        expander = Expander(_Dict(LOG))
-        assert expander.handle("expand", arguments) == LINES[6]
-        assert expander.handle("expand", json.dumps(arguments)) == LINES[6]
-        assert expander.handle("expand", {"id": reference(LOG), "lines": 7}) == LINES[6]
-        assert expander.handle("expand", {"id": reference(LOG)}) == LOG
-
-    async def test_async_twins(self) -> None:
-        with Store.memory() as store:
-            (id,) = store.save([LOG])
-            assert await Expander(store).aexpand(id, "7") == LINES[6]
-            assert await Expander(store).ahandle("expand", {"id": id, "search": "job 7 "}) == show(LOG, search="job 7 ")
-
-    def test_the_bound_is_that_of_the_expander(self) -> None:
-        expander = Expander(_Dict(LOG), max_chars=50)
-        assert expander.handle("expand", {"id": reference(LOG)}).endswith('lines="3-"]')
-        assert expander.expand(reference(LOG), max_chars=10_000) == LOG
-
-    def test_schemas_fit_strict_mode(self) -> None:
-        expander = Expander(_Dict())
-        chat, responses = expander.openai_tool(), expander.openai_responses_tool()
-        assert chat == {"type": "function", "function": {k: v for k, v in responses.items() if k != "type"}}
-        assert (responses["type"], responses["name"], responses["strict"]) == ("function", "expand", True)
-        parameters = responses["parameters"]
-        assert parameters["additionalProperties"] is False
-        assert parameters["required"] == list(parameters["properties"]) == list(ARGUMENTS)
-        anthropic = expander.anthropic_tool()
-        assert set(anthropic) == {"name", "description", "input_schema"}
-        assert anthropic["input_schema"] == {**parameters, "required": ["id"]}
-        json.dumps([chat, responses, anthropic])
-
-
-class TestReferences:
-    def test_a_line_is_found_again(self) -> None:
-        ids = [reference(word) for word in ("a", "b")]
-        text = f"start\n{reference_line(ids[0])}\n{reference_line(ids[1], 60, 'row')}\n{reference_line(ids[0], 1)}"
-        assert find_references(text) == ids
-        assert f'[original, 60 rows: expand("{ids[1]}")]' in text
-        assert f'[original, 1 line: expand("{ids[0]}")]' in text
-
-    def test_inside_json(self) -> None:
-        line = reference_line(reference("a"))
-        assert find_references(json.dumps(json.dumps({"content": line}))) == [reference("a")]
-
-    @pytest.mark.parametrize(
-        "text", ["", 'expand("short")', 'expand("AAAAAAAAAA")', 'expand("' * 100_000, "expand(\\" * 9]
-    )
-    def test_nothing_else_is(self, text: str) -> None:
-        assert find_references(text) == []

@@ -1,11 +1,6 @@
 """`@shrink_prompt`: what it shrinks, what it leaves exact, and what it refuses."""
 
-import asyncio
 import copy
-import functools
-import inspect
-import pickle
-import threading
 from typing import Any
 
 import pytest
@@ -13,40 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from ctxshrink.decorator import ShrinkingPrompt, shrink_prompt
+from ctxshrink.decorator import shrink_prompt
 from ctxshrink.errors import BudgetError, ConfigError, FormatError
 from ctxshrink.shrinker import Shrinker
-
-PLAIN = Shrinker(guardrail=None)
-QUESTION = "Which pump pressure does the boiler need?"
-ANSWER = "The boiler needs a pump pressure of 1.8 bar."
-CHUNKS = [
-    f"The cellar was painted white in spring. {ANSWER} Visitors like the old stairs. The door is green.",
-    "Our garden has three apple trees. The fence was repaired by a neighbour. Nobody waters the roses in May.",
-    "Bread is baked on Fridays. The oven stands beside the window. Children get the first slice.",
-]
-HISTORY: list[dict[str, Any]] = [
-    {"role": "system", "content": "You answer in one sentence and you never guess."},
-    {"role": "user", "content": "Tell me about the house. " * 8},
-    {"role": "assistant", "content": "The house was built in 1911. It has two floors. The roof is made of slate. " * 4},
-    {"role": "user", "content": "And what about the garden? It looks large from the street. " * 4},
-    {"role": "assistant", "content": "The garden has three apple trees. A path leads to the shed. " * 4},
-    {"role": "user", "content": "Who built the shed?"},
-    {"role": "assistant", "content": "A neighbour did."},
-    {"role": "user", "content": "When?"},
-    {"role": "assistant", "content": "In 1974."},
-    {"role": "user", "content": QUESTION},
-]
-
-
-def _count(text: str) -> int:
-    return PLAIN.counter.count([text])[0]
-
-
-@shrink_prompt(context=["chunks"], query="question", keep=0.3, shrinker=PLAIN)
-def build(question: str, chunks: list[str], *, tone: str = "brief") -> str:
-    """Write the prompt."""
-    return f"Answer in a {tone} tone.\n" + "\n".join(chunks) + f"\nQ: {question}"
+from tests.decorator.material import ANSWER, CHUNKS, HISTORY, PLAIN, QUESTION, build, count, two
 
 
 def test_shrinks_the_argument_and_leaves_the_template_exact() -> None:
@@ -64,33 +29,6 @@ def test_shrinks_the_argument_and_leaves_the_template_exact() -> None:
     assert "\n".join(result.output["chunks"]) in prompt
 
 
-def test_positional_keyword_and_default_arguments_give_the_same_prompt() -> None:
-    assert build(QUESTION, CHUNKS) == build(chunks=CHUNKS, question=QUESTION) == build(QUESTION, chunks=CHUNKS)
-
-    @shrink_prompt(context="text", keep=0.5, shrinker=PLAIN)
-    def with_default(text: str = CHUNKS[0]) -> str:
-        return text
-
-    assert with_default() == with_default(CHUNKS[0]) != CHUNKS[0]
-
-
-def test_looks_like_the_builder() -> None:
-    assert build.__name__ == "build"
-    assert build.__doc__ == "Write the prompt."
-    assert list(inspect.signature(build).parameters) == ["question", "chunks", "tone"]
-    assert build.shrinker is PLAIN
-    with pytest.raises(TypeError, match="question"):
-        build(chunks=CHUNKS)  # pyright: ignore[reportCallIssue]
-
-
-def test_is_pickled_and_copied_like_a_function() -> None:
-    assert pickle.loads(pickle.dumps(build)) is build
-    assert copy.deepcopy(build) is build
-    nameless = shrink_prompt(keep=0.5, shrinker=PLAIN)(functools.partial(lambda text: text, "x"))
-    with pytest.raises(ConfigError, match="partial returned str"):
-        nameless()
-
-
 def test_named_arguments_share_one_budget() -> None:
     @shrink_prompt(context=["chunks", "history", "note"], query="question", max_tokens=150, shrinker=PLAIN)
     def everything(question: str, chunks: list[str], history: list[dict[str, Any]], note: str | None) -> Any:
@@ -103,7 +41,7 @@ def test_named_arguments_share_one_budget() -> None:
     assert len(history) == len(HISTORY)
     assert history[0] == HISTORY[0]
     assert history[-1] == HISTORY[-1]
-    assert sum(map(_count, chunks)) + sum(_count(m["content"]) for m in history) == result.tokens_after <= 150
+    assert sum(map(count, chunks)) + sum(count(m["content"]) for m in history) == result.tokens_after <= 150
     assert {d.segment.id.split(".")[0] for d in result.decisions} == {"chunks", "history"}
 
 
@@ -170,89 +108,6 @@ def test_framework_documents_are_recognised_by_their_fields(wrap: Any, read: Any
     assert [read(d)[0] for d in given] == CHUNKS
 
 
-async def test_async_builder_agrees_with_sync() -> None:
-    @shrink_prompt(context=["chunks"], query="question", keep=0.3, shrinker=PLAIN)
-    async def abuild(question: str, chunks: list[str], *, tone: str = "brief") -> str:
-        await asyncio.sleep(0)
-        return f"Answer in a {tone} tone.\n" + "\n".join(chunks) + f"\nQ: {question}"
-
-    assert inspect.iscoroutinefunction(type(abuild).__call__)
-    assert await abuild(QUESTION, CHUNKS) == build(QUESTION, CHUNKS)
-    assert abuild.last_result == build.last_result
-
-    @shrink_prompt(keep=0.4, shrinker=PLAIN)
-    async def messages() -> list[dict[str, Any]]:
-        return HISTORY
-
-    assert await messages() == PLAIN.shrink_messages(HISTORY, keep=0.4).output
-
-
-async def test_concurrent_calls_do_not_see_each_others_results() -> None:
-    @shrink_prompt(context=["text"], keep=0.5, shrinker=PLAIN)
-    async def prompt(text: str) -> str:
-        return text
-
-    async def one(text: str) -> tuple[str, str]:
-        out = await prompt(text)
-        await asyncio.sleep(0)
-        assert prompt.last_result is not None
-        return out, prompt.last_result.output["text"]
-
-    pairs = await asyncio.gather(*(one(text) for text in CHUNKS * 4))
-    assert all(out == seen for out, seen in pairs)
-    assert len({out for out, _ in pairs}) == len(CHUNKS)
-    assert prompt.last_result is None, "the tasks' results are their own"
-
-
-def test_threads_do_not_see_each_others_results() -> None:
-    build(QUESTION, CHUNKS)
-    seen: list[Any] = []
-    thread = threading.Thread(target=lambda: seen.append(build.last_result))
-    thread.start()
-    thread.join()
-    assert seen == [None]
-    assert build.last_result is not None
-
-
-class _Assistant:
-    def __init__(self) -> None:
-        self.name = "Ada"
-
-    @shrink_prompt(context=["chunks"], query="question", keep=0.3, shrinker=PLAIN)
-    def method(self, question: str, chunks: list[str]) -> str:
-        return self.name + "\n".join(chunks)
-
-    @shrink_prompt(context=["chunks"], keep=0.3, shrinker=PLAIN)
-    async def amethod(self, chunks: list[str]) -> str:
-        return self.name + "\n".join(chunks)
-
-    @staticmethod
-    @shrink_prompt(context=["chunks"], keep=0.3, shrinker=PLAIN)
-    def static(chunks: list[str]) -> str:
-        return "\n".join(chunks)
-
-    @classmethod
-    @shrink_prompt(context=["chunks"], keep=0.3, shrinker=PLAIN)
-    def klass(cls, chunks: list[str]) -> str:
-        return cls.__name__ + "\n".join(chunks)
-
-
-async def test_methods() -> None:
-    assistant = _Assistant()
-    prompt = assistant.method(QUESTION, CHUNKS)
-    assert prompt.startswith("Ada")
-    assert ANSWER in prompt
-    assert assistant.method.shrinker is PLAIN
-    assert assistant.method.last_result is _Assistant.method.last_result is not None
-    plain = _Assistant.static(CHUNKS)
-    assert plain == assistant.static(CHUNKS)
-    assert len(plain) < len("\n".join(CHUNKS))
-    assert await assistant.amethod(CHUNKS) == "Ada" + plain
-    assert assistant.klass(CHUNKS) == "_Assistant" + plain
-    with pytest.raises(ConfigError, match="above"):
-        shrink_prompt(staticmethod(lambda: []))  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
 def test_returned_messages() -> None:
     @shrink_prompt(query="question", keep=0.4, shrinker=PLAIN)
     def messages(question: str) -> list[dict[str, Any]]:
@@ -267,16 +122,6 @@ def test_returned_messages() -> None:
     assert messages.last_result is not None
     assert messages.last_result.tokens_after < messages.last_result.tokens_before
     assert out == messages.last_result.output
-
-
-def test_bare_decorator_takes_the_default_shrinker() -> None:
-    @shrink_prompt
-    def messages() -> list[dict[str, Any]]:
-        return [{"role": "user", "content": "Hello"}]
-
-    assert isinstance(messages, ShrinkingPrompt)
-    assert isinstance(messages.shrinker, Shrinker)
-    assert messages() == [{"role": "user", "content": "Hello"}]
 
 
 def test_observe_mode_hands_over_the_arguments_themselves() -> None:
@@ -298,10 +143,6 @@ def test_a_returned_text_says_to_name_the_parameters() -> None:
         text()
 
 
-def _two(question: str, chunks: list[str], *rest: str, **options: str) -> list[str]:
-    return [*chunks, *rest]
-
-
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
@@ -318,20 +159,12 @@ def _two(question: str, chunks: list[str], *rest: str, **options: str) -> list[s
 )
 def test_wrong_settings_are_refused_when_decorating(settings: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
-        shrink_prompt(**settings, shrinker=PLAIN)(_two)
+        shrink_prompt(**settings, shrinker=PLAIN)(two)
 
 
 def test_a_builtin_without_a_signature_is_refused() -> None:
     with pytest.raises(ConfigError, match="signature"):
         shrink_prompt(keep=0.5, shrinker=PLAIN)(str)
-
-
-def test_variable_positional_arguments_can_be_named() -> None:
-    decorated = shrink_prompt(context=["rest"], query="question", keep=0.3, shrinker=PLAIN)(_two)
-    out = decorated(QUESTION, ["untouched"], *CHUNKS)
-    assert out[0] == "untouched"
-    assert ANSWER in "".join(out)
-    assert "apple" not in "".join(out)
 
 
 @pytest.mark.parametrize(
@@ -366,4 +199,4 @@ def test_any_texts_come_out_no_larger_and_the_input_stays(texts: list[str], keep
     out = identity(texts)
     assert before == texts
     assert len(out) == len(texts)
-    assert all(_count(a) <= _count(b) for a, b in zip(out, texts, strict=True))
+    assert all(count(a) <= count(b) for a, b in zip(out, texts, strict=True))
