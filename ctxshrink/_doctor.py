@@ -148,10 +148,11 @@ def _scorer() -> str:
 
 
 def _guardrail() -> str:
-    from .guardrails import load_calibrations
+    from .guardrails import PerplexityGuardrail
 
-    limits = {name: c.threshold for name, c in load_calibrations().items()}
-    return "thresholds " + ", ".join(f"{name} {limit:.2f}" for name, limit in limits.items())
+    guardrail = PerplexityGuardrail()
+    limits = ", ".join(f"{mode} {guardrail.limit(mode):.3f}" for mode in sorted(guardrail.detector.output))
+    return f"highest accepted risk at a miss rate of {guardrail.max_miss_rate:g}: {limits}"
 
 
 def _compressors() -> str:

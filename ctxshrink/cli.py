@@ -13,6 +13,8 @@ import typer
 
 from ._console import console, fail_cleanly
 from .bench.command import bench
+from .calibrate.command import calibrate, compare
+from .economics.command import estimate
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ app = typer.Typer(
 train = typer.Typer(no_args_is_help=True, help="Train the embedded models on your own text.")
 app.add_typer(bench, name="bench")
 app.add_typer(train, name="train")
+app.command()(calibrate)
+app.command()(estimate)
+bench.command("calibrate")(compare)
 
 
 def _version(shown: bool) -> None:
@@ -71,6 +76,9 @@ def shrink(
     counter: Annotated[
         str, typer.Option(help="Token counter: embedded, or a model, encoding or tokenizer name.")
     ] = "embedded",
+    config: Annotated[
+        Path | None, typer.Option(help="A policy file, as calibrate writes it; its policy and guardrail are used.")
+    ] = None,
 ) -> None:
     """Shrink a text, a JSON list of messages, or a JSON list of documents: output to stdout, report to stderr."""
     from .policies import Lossless
@@ -78,9 +86,14 @@ def shrink(
 
     if lossless and (keep is not None or max_tokens is not None):
         raise ConfigError("--lossless leaves nothing out: give it without --keep and --max-tokens")
+    if config is not None and (lossless or not guardrail):
+        raise ConfigError("--config names the policy and the guardrail: give it without --lossless and --no-guardrail")
     given = _recognise(_read(file), as_shape)
-    policy = Lossless() if lossless else None
-    shrinker = Shrinker(policy=policy, guardrail="perplexity" if guardrail else None, counter=counter)
+    if config is not None:
+        shrinker = Shrinker.from_file(config, counter=counter)
+    else:
+        policy = Lossless() if lossless else None
+        shrinker = Shrinker(policy=policy, guardrail="perplexity" if guardrail else None, counter=counter)
     result = _run(shrinker, given, query, keep, max_tokens)
     output = given.wrap(result.output)
     if as_json:
@@ -166,16 +179,24 @@ def _train(run: Callable[[Callable[[Progress], None]], Path]) -> None:
 def guardrail(
     data: Annotated[Path, typer.Option(help="A folder with rag, chat and tools, or some of these, as bench reads it.")],
     out: Annotated[Path, typer.Option(help="Folder for config.json with the thresholds and the figures behind them.")],
-    limit: Annotated[int, typer.Option(min=1, help="Records per set.")] = 5,
-    keep: Annotated[list[float], typer.Option(help="Kept shares; repeatable.")] = [0.5, 0.25, 0.1],  # noqa: B006
+    limit: Annotated[int, typer.Option(min=1, help="Records per set.")] = 12,
+    crossed: Annotated[
+        Path | None, typer.Option(help="Also write, for each set, the models fitted without it: FOLDER/TASK/SET.")
+    ] = None,
+    scored: Annotated[bool, typer.Option("--scored/--no-scored", help="Ask the language model.")] = True,
 ) -> None:
-    """Fit the guardrail's thresholds to labelled records (their development half)."""
-    from .training.guardrail import examples, fit, save
+    """Fit the guardrail's models to labelled records (their development half)."""
+    from .guardrails.detector import save_detector
+    from .scorers import EmbeddedScorer
+    from .training.guardrail import fit, leave_one_out, write
+    from .training.guardrail_data import material
 
-    found = examples(data, keeps=keep, limit=limit, progress=console(stderr=True).print)
-    modes = sorted({e.mode for e in found})
-    save({mode: fit(found, mode) for mode in modes}, out)
-    console().print(f"written to {out / 'config.json'}", markup=False)
+    tell = console(stderr=True).print
+    found = material(data, limit=limit, scorer=EmbeddedScorer() if scored else None, progress=tell)
+    file = save_detector(fit(found), out)
+    if crossed is not None:
+        write(leave_one_out(found, progress=tell), crossed)
+    console().print(f"written to {file}", markup=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +223,11 @@ def _read(file: str) -> str:
 
 def _recognise(text: str, shape: Literal["auto", "text", "messages", "documents"]) -> _Input:
     """The input as its value. What is not clearly a list of messages or documents is text."""
-    if shape == "text" or (shape == "auto" and text.lstrip()[:1] not in ("[", "{")):
+    plain = text.removeprefix("\ufeff")  # Some editors put a byte order mark before JSON.
+    if shape == "text" or (shape == "auto" and plain.lstrip()[:1] not in ("[", "{")):
         return _Input("text", text)
     try:
-        value: Any = json.loads(text)
+        value: Any = json.loads(plain)
     except (ValueError, RecursionError) as error:
         if shape == "auto":
             return _Input("text", text)
@@ -239,4 +261,9 @@ def _run(
 
 def _emit(text: str) -> None:
     """Bytes to stdout: no added newline, and lone surrogates from JSON escapes do not raise."""
-    typer.echo(text.encode("utf-8", "surrogatepass"), nl=False)
+    try:
+        typer.echo(text.encode("utf-8", "surrogatepass"), nl=False)
+    except BrokenPipeError:
+        raise  # Who reads has enough: typer leaves quietly.
+    except OSError as error:
+        raise ConfigError(f"standard output: cannot be written: {error.strerror or error}") from error

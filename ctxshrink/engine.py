@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ._deadline import DeadlineExceeded, describe, within_deadline
+from ._output import settle
 from .compressors import get_compressor
+from .drift import DriftMonitor, rejected_nothing
+from .economics import Economics, Part
 from .errors import BudgetError, ConfigError
 from .ladder import Ladder
 from .policies import check_keep, check_max_tokens, policy_goal, recent_turns, unlocked_budget
@@ -26,6 +29,7 @@ from .types import (
     Job,
     OnReject,
     OriginalStore,
+    OutputGuardrail,
     Policy,
     Ranker,
     Segment,
@@ -51,6 +55,8 @@ class Engine:
     mode: Literal["apply", "observe"]
     deadline: float | None
     store: OriginalStore | None = None
+    economics: Economics | None = None
+    monitor: DriftMonitor | None = None
 
     def run(
         self,
@@ -61,8 +67,9 @@ class Engine:
         max_tokens: int | None = None,
         on_reject: OnReject | None = None,
         strict: bool = False,
+        of: Part = "part",
     ) -> ShrinkResult[dict[str, str]]:
-        """Decide every segment; see `ctxshrink.Shrinker.shrink_segments`."""
+        """Decide every segment; see `ctxshrink.Shrinker.shrink_segments`. ``of``: see `Economics.declined`."""
         started = time.perf_counter()
         goal = self._goal(keep, max_tokens)
         if query is not None and not isinstance(query, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -74,7 +81,8 @@ class Engine:
         budget = unlocked_budget(goal, call)
         over = _over(call, goal, strict)
         warnings = list(over)
-        decisions = self._decide(call, budget, on_reject, warnings)
+        decisions = self._decide(call, budget, on_reject, warnings, of)
+        self._watch(decisions, call, budget, warnings)
         after = sum(d.tokens_after for d in decisions)
         forced = sum(d.action == "forced" for d in decisions)
         if forced:
@@ -123,7 +131,7 @@ class Engine:
         query = query if query and query.strip() else None
         return Call(locked, tokens, self.counter, goal, query, _anchor(locked, window, query), deadline)
 
-    def _decide(self, call: Call, budget: int, on_reject: OnReject, warnings: list[str]) -> list[Decision]:
+    def _decide(self, call: Call, budget: int, on_reject: OnReject, warnings: list[str], of: Part) -> list[Decision]:
         unlocked = [s for s in call.segments if not s.locked]
         total = sum(call.tokens[s.id] for s in unlocked)
         if call.goal.lossless:
@@ -137,11 +145,41 @@ class Engine:
         marks = dict(zip((s.id for s in ranked), self.counter.count([s.empty for s in ranked]), strict=True))
         least = {i: min(n, call.tokens[i]) for i, n in marks.items()}
         share = shares(keeps, ranked, call, budget, least)
-        jobs = [Job(s, share[s.id] / call.tokens[s.id], share[s.id]) for s in ranked if share[s.id] < call.tokens[s.id]]
+        left = {} if self.economics is None else self.economics.declined(ranked, share, call, of=of)
+        jobs = [
+            Job(s, share[s.id] / call.tokens[s.id], share[s.id])
+            for s in ranked
+            if share[s.id] < call.tokens[s.id] and s.id not in left
+        ]
         whole = get_compressor("structural") if any(getattr(c, "structure", False) for c in self.compressors) else None
         ladder = Ladder(self.compressors, self.guardrail, on_reject, get_compressor("lead"), whole=whole)
-        decided = ladder.run(jobs, call)
-        return [decided.get(s.id) or _untouched(s, call, "the policy keeps it whole") for s in call.segments]
+        decided = self._settle(ladder.run(jobs, call), jobs, ladder, call, warnings)
+        if self.economics is not None:
+            undone = self.economics.undone(tuple(decided.values()), call, of=of)
+            decided = {i: _restored(d, undone[i]) if i in undone else d for i, d in decided.items()}
+        kept = "the policy keeps it whole"
+        return [decided.get(s.id) or _untouched(s, call, left.get(s.id, kept)) for s in call.segments]
+
+    def _settle(
+        self, decided: Mapping[str, Decision], jobs: Sequence[Job], ladder: Ladder, call: Call, warnings: list[str]
+    ) -> Mapping[str, Decision]:
+        """The decisions once the guardrail has judged the whole output."""
+        if not isinstance(self.guardrail, OutputGuardrail):
+            return decided
+        settled = settle(decided, jobs, ladder, self.guardrail, call, ladder.on_reject == "exceed")
+        if settled.last is not None and not settled.last.ok:
+            warnings.append(f"the budget imposed an output that the guardrail rejects: it {settled.last.reason}")
+        return settled.decisions
+
+    def _watch(self, decisions: Sequence[Decision], call: Call, budget: int, warnings: list[str]) -> None:
+        """Compare what the guardrail accepts with what it accepted when it was calibrated."""
+        accepted = None if self.monitor is None else rejected_nothing(decisions)
+        if self.monitor is None or accepted is None:
+            return
+        unlocked = sum(call.tokens[s.id] for s in call.segments if not s.locked)
+        mode = "query" if call.query else "blind"
+        if warning := self.monitor.observe(accepted, mode=mode, keep=budget / max(1, unlocked)):
+            warnings.append(warning)
 
     def _render(self, unlocked: Sequence[Segment], call: Call) -> dict[str, Decision]:
         """Every segment with as few tokens as lose nothing."""
@@ -225,6 +263,13 @@ def _untouched(segment: Segment, call: Call, reason: str) -> Decision:
     action, reason = ("locked", segment.lock_reason) if segment.lock_reason is not None else ("kept", reason)
     tokens = call.tokens[segment.id]
     return Decision(segment, action, reason, segment.text, tokens, tokens, spans=((0, len(segment.text)),))
+
+
+def _restored(decision: Decision, why: str) -> Decision:
+    """The original in the place of what came out; the attempts stay on record."""
+    text = decision.segment.text
+    whole = replace(decision, action="kept", reason=why, text=text, tokens_after=decision.tokens_before)
+    return replace(whole, spans=((0, len(text)),), source=None)
 
 
 def _why_nothing(decisions: Sequence[Decision]) -> str:

@@ -6,6 +6,7 @@ CtxShrinkError
 │   └── FormatError                 an input whose shape no message format or seat recognises
 ├── MissingExtraError (ImportError) an optional package is needed; the message holds the pip command
 ├── ModelError (RuntimeError)       a model or tokenizer file is missing, truncated or foreign
+│   └── ScorerError                 a scorer gave no usable likelihoods: unreachable, too slow, or not to be trusted
 └── StoreError (RuntimeError)       the database of originals cannot be opened, read or written
 
 Only misconfiguration raises. What goes wrong while compressing (a plug-in, a store, a deadline) never does:
@@ -44,6 +45,10 @@ class MissingExtraError(CtxShrinkError, ImportError):
 
 class ModelError(CtxShrinkError, RuntimeError):
     """A model or tokenizer file is missing, truncated or not one of ours."""
+
+
+class ScorerError(ModelError):
+    """A scorer gave no usable likelihoods: unreachable, too slow, or an answer that cannot be trusted."""
 
 
 class StoreError(CtxShrinkError, RuntimeError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 FactKind: TypeAlias = Literal["number", "date", "id", "name", "negation"]
@@ -49,7 +50,17 @@ def facts(text: str, kinds: frozenset[FactKind] | None = None) -> frozenset[Fact
         (kind, normal form) pairs. A stretch of text counts once, as the first kind that claims it, in the order date,
         id, number, name; negations are counted beside them.
     """
-    found: set[Fact] = set()
+    found = _scan(text)
+    return frozenset((kind, _normal(text[start:end])) for kind, start, end in found if kinds is None or kind in kinds)
+
+
+def fact_spans(text: str) -> list[tuple[int, int]]:
+    """Where the numbers, dates, ids and names of a text stand, in order."""
+    return sorted((start, end) for kind, start, end in _scan(text) if kind != "negation")
+
+
+def _scan(text: str) -> Iterator[tuple[FactKind, int, int]]:
+    """Facts with their places, kind by kind."""
     claimed: list[tuple[int, int]] = []
     for kind, pattern in _PATTERNS:
         fresh: list[tuple[int, int]] = []
@@ -64,11 +75,9 @@ def facts(text: str, kinds: frozenset[FactKind] | None = None) -> frozenset[Fact
             if kind == "id" and not _is_id(match.group()):
                 continue
             fresh.append((start, end))
-            if kinds is None or kind in kinds:
-                found.add((kind, _normal(match.group())))
+            yield kind, start, end
         if kind != "negation":
             claimed += fresh
-    return frozenset(found)
 
 
 def _normal(value: str) -> str:

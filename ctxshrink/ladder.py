@@ -28,6 +28,7 @@ class _Climb:
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     rejected: list[tuple[Attempt, Candidate]] = field(default_factory=list[tuple[Attempt, Candidate]])
     decision: Decision | None = None
+    taken_back: str = ""
 
     @property
     def claim(self) -> int:
@@ -61,7 +62,9 @@ class _Climb:
         self.decide(action, reason, call, None, Candidate(text, ((0, len(text)),)))
 
     def why(self) -> str:
-        """Why the last attempt failed."""
+        """Why the last attempt failed, or was taken back."""
+        if self.taken_back:
+            return self.taken_back
         last = self.attempts[-1] if self.attempts else None
         told = None if last is None else last.error or (last.verdict.reason if last.verdict else None)
         return told or "no compressor was tried"
@@ -125,6 +128,27 @@ class Ladder:
                     climb.fall_back(why, call)
                 else:
                     self._force(climb, room, call, why)
+        return {c.job.segment.id: c.decision for c in climbs if c.decision}
+
+    def restore(self, decisions: Sequence[Decision], call: Call, why: str) -> dict[str, Decision]:
+        """Segments that were decided, whole again: rendered without loss where that is shorter, else as they were.
+
+        Args:
+            decisions: What is taken back.
+            call: The call.
+            why: Why, as the reason of the new decisions.
+        """
+        climbs = [
+            _Climb(Job(d.segment, d.keep, call.tokens[d.segment.id]), list(d.attempts), taken_back=why)
+            for d in decisions
+        ]
+        try:
+            self._render(climbs, climbs, call)
+        except DeadlineExceeded:
+            why = f"the deadline passed; {why}"
+        for climb in climbs:
+            if climb.decision is None:
+                climb.fall_back(why, call)
         return {c.job.segment.id: c.decision for c in climbs if c.decision}
 
     def _render(self, failed: list[_Climb], climbs: list[_Climb], call: Call) -> None:

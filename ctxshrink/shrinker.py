@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from .compressors import get_compressor
 from .documents import parse_documents
+from .drift import DriftMonitor
+from .economics import Economics, Part
 from .engine import Engine
 from .errors import ConfigError
 from .guardrails import PerplexityGuardrail
@@ -23,6 +26,9 @@ from .seats import emptied
 from .text import content_type
 from .tokens import resolve_counter
 from .types import Compressor, Guardrail, OnReject, OriginalStore, Policy, Segment, TokenCounter
+
+if TYPE_CHECKING:
+    from .telemetry import CallHook
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -61,6 +67,11 @@ class Shrinker:
         store: Keeps the originals of what is shortened, such as a `ctxshrink.store.Store`. Each shortened text then
             ends with a line that names its original, for the ``expand`` tool (`ctxshrink.expand`); the line counts
             towards the budget. Segments of under 100 tokens are not stored.
+        economics: What tokens and compressing cost: a segment whose saving does not pay is left as it is, and its
+            decision says why. None: everything is compressed as the policy says.
+        telemetry: What calls are run through: `ctxshrink.telemetry.Telemetry` exports a span and measurements of each,
+            without text; `ctxshrink.observe.Observer` accounts for shadow traffic.
+        monitor: Warns when the guardrail's acceptance rate is no longer what it was at calibration; see `from_file`.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -77,6 +88,9 @@ class Shrinker:
         mode: Literal["apply", "observe"] = "apply",
         deadline: float | None = None,
         store: OriginalStore | None = None,
+        economics: Economics | None = None,
+        telemetry: CallHook | None = None,
+        monitor: DriftMonitor | None = None,
     ) -> None:
         if policy is not None and not callable(policy):
             raise ConfigError(f"policy must be callable, like Adaptive(); got {policy!r}")
@@ -96,17 +110,73 @@ class Shrinker:
             raise ConfigError(
                 f'store must be None or have save and load, like Store("sqlite:///context.db"); got {store!r}'
             )
+        if economics is not None and not isinstance(economics, Economics):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f'economics must be None or Economics(model="…"); got {economics!r}')
+        if telemetry is not None and not hasattr(telemetry, "call"):
+            raise ConfigError(f"telemetry must be None or have a call method, like Telemetry(); got {telemetry!r}")
         found = tuple(get_compressor(c) for c in compressors)
         policy = policy if policy is not None else Adaptive()
-        self._engine = Engine(policy, found, guardrail, resolve_counter(counter), mode, deadline, store)
+        self._engine = Engine(
+            policy, found, guardrail, resolve_counter(counter), mode, deadline, store, economics, monitor
+        )
+        self._telemetry = telemetry
 
     def __repr__(self) -> str:
         e = self._engine
         names = [c.name for c in e.compressors]
+        priced = "" if e.economics is None else f", economics={e.economics!r}"
         return (
             f"Shrinker(policy={e.policy!r}, compressors={names}, guardrail={e.guardrail!r}, "
-            f"counter={e.counter.name!r}, mode={e.mode!r}, deadline={e.deadline})"
+            f"counter={e.counter.name!r}, mode={e.mode!r}, deadline={e.deadline}{priced})"
         )
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        compressors: Sequence[Compressor | str] = ("pruner", "extractive"),
+        counter: str | Callable[[str], int] | TokenCounter = "embedded",
+        mode: Literal["apply", "observe"] = "apply",
+        deadline: float | None = None,
+        store: OriginalStore | None = None,
+        economics: Economics | None = None,
+        telemetry: CallHook | None = None,
+    ) -> Shrinker:
+        """A shrinker with the policy, the guardrail and the drift monitor of a policy file.
+
+        Args:
+            path: A ``ctxshrink.toml``, as ``ctxshrink calibrate`` writes it.
+            compressors: As in the constructor; so are the others.
+            counter: See there.
+            mode: See there.
+            deadline: See there.
+            store: See there.
+            economics: See there.
+            telemetry: See there.
+
+        Raises:
+            ConfigError: The file is missing, of a newer format, or holds a key or value that is not known.
+        """
+        from .policyfile import shrinker_settings
+
+        parts = shrinker_settings(path)
+        return cls(
+            policy=parts.policy,
+            compressors=compressors,
+            guardrail=parts.guardrail,
+            counter=counter,
+            mode=mode,
+            deadline=deadline,
+            store=store,
+            economics=economics,
+            telemetry=telemetry,
+            monitor=parts.monitor,
+        )
+
+    def through(self, work: Callable[[], ShrinkResult[T]]) -> ShrinkResult[T]:
+        """Run a call's work through the `telemetry` of this shrinker; calls inside of it are part of it."""
+        return work() if self._telemetry is None else self._telemetry.call(work, self._engine)
 
     @property
     def mode(self) -> Literal["apply", "observe"]:
@@ -122,6 +192,11 @@ class Shrinker:
     def store(self) -> OriginalStore | None:
         """Where originals are kept."""
         return self._engine.store
+
+    @property
+    def economics(self) -> Economics | None:
+        """What decides whether compressing a segment pays."""
+        return self._engine.economics
 
     @property
     def counter(self) -> TokenCounter:
@@ -159,8 +234,8 @@ class Shrinker:
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"text must be a str; got {type(text).__name__}. For lists use shrink_documents")
         segment = Segment("0", text, content_type=content_type(text))
-        result = self.shrink_segments(
-            [segment], query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
+        result = self._run(
+            [segment], "request", query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
         )
         return result.with_output(result.output["0"])
 
@@ -196,7 +271,7 @@ class Shrinker:
         """
         parsed = parse_documents(docs, pin=pin)
         result = self._shrink_parsed(
-            parsed, docs, query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
+            parsed, docs, "request", query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
         )
         if drop_empty and self.mode == "apply":
             pairs = zip(result.output, result.decisions, strict=True)
@@ -235,11 +310,20 @@ class Shrinker:
         """
         parsed = detect(messages).parse(messages, pin=pin)
         return self._shrink_parsed(
-            parsed, messages, query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
+            parsed,
+            messages,
+            "history",
+            query=query,
+            keep=keep,
+            max_tokens=max_tokens,
+            on_reject=on_reject,
+            strict=strict,
         )
 
-    def _shrink_parsed(self, parsed: Parsed, source: Sequence[Any], **settings: Any) -> ShrinkResult[list[Any]]:
-        result = self.shrink_segments(parsed.segments, **settings)
+    def _shrink_parsed(
+        self, parsed: Parsed, source: Sequence[Any], of: Part, **settings: Any
+    ) -> ShrinkResult[list[Any]]:
+        result = self._run(parsed.segments, of, **settings)
         return result.with_output(list(source) if self.mode == "observe" else parsed.rebuild(result.output))
 
     def shrink_segments(
@@ -260,9 +344,12 @@ class Shrinker:
         Raises:
             ConfigError: An argument is wrong, two segments share an id, or the policy's answer is not usable.
         """
-        return self._engine.run(
-            segments, query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
+        return self._run(
+            segments, "part", query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
         )
+
+    def _run(self, segments: Sequence[Segment], of: Part, **settings: Any) -> ShrinkResult[dict[str, str]]:
+        return self.through(functools.partial(self._engine.run, segments, of=of, **settings))
 
     ashrink_text = async_twin(shrink_text)
     ashrink_documents = async_twin(shrink_documents)

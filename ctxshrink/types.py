@@ -250,6 +250,15 @@ class Guardrail(Protocol):
         ...
 
 
+@runtime_checkable
+class OutputGuardrail(Guardrail, Protocol):
+    """A guardrail that also judges whole outputs: small losses add up."""
+
+    def check_output(self, trials: Sequence[Trial], call: Call, /) -> Verdict:
+        """One verdict on an output in which these segments were changed. Must be deterministic. May raise."""
+        ...
+
+
 class OriginalStore(Protocol):
     """Keeps originals, so that what was left out can be had again. `ctxshrink.store.Store` is one."""
 
@@ -333,3 +342,10 @@ class Decision:
     spans: tuple[Span, ...] | None = None
     verdict: Verdict | None = None
     source: str | None = None
+
+    @property
+    def trial(self) -> Trial | None:
+        """The compression that came out; None where the text came out as it was."""
+        if self.segment.locked or self.text == self.segment.text:
+            return None
+        return Trial(self.segment, self.text, self.spans, self.source)

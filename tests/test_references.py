@@ -21,19 +21,25 @@ TALK = " ".join(f"On day {i} the crew of boat {i * 3} mended the net near pier {
 
 def talk(tool: str = LOG) -> list[dict[str, object]]:
     call = {"id": "c1", "type": "function", "function": {"name": "log", "arguments": "{}"}}
-    turns: list[dict[str, object]] = [{"role": "user", "content": TALK}, {"role": "assistant", "tool_calls": [call]}]
-    turns += [{"role": "tool", "tool_call_id": "c1", "content": tool}]
-    return turns + [{"role": r, "content": f"Turn {i}."} for i in range(4) for r in ("assistant", "user")]
+    said: list[dict[str, object]] = [
+        {"role": r, "content": f"Turn {i}."} for i in range(4) for r in ("assistant", "user")
+    ]
+    return [
+        {"role": "user", "content": TALK},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": tool},
+        *said,
+    ]
 
 
-@pytest.mark.parametrize("goal", [{"keep": 0.3}, {"max_tokens": 900}, {"keep": 0.02}])
-def test_every_shortened_text_names_its_original(goal: dict[str, float]) -> None:
+@pytest.mark.parametrize(("keep", "max_tokens"), [(0.3, None), (None, 900), (0.02, None)])
+def test_every_shortened_text_names_its_original(keep: float | None, max_tokens: int | None) -> None:
     store = Store.memory()
     messages = talk()
-    result = Shrinker(store=store, guardrail=None).shrink_messages(messages, **goal)
+    result = Shrinker(store=store, guardrail=None).shrink_messages(messages, keep=keep, max_tokens=max_tokens)
     assert result.tokens_after < result.tokens_before
-    if "max_tokens" in goal:
-        assert result.tokens_after <= goal["max_tokens"]
+    if max_tokens is not None:
+        assert result.tokens_after <= max_tokens
     for place in (0, 2):
         [reference] = find_references(result.output[place]["content"])
         assert store.load(reference) == messages[place]["content"]

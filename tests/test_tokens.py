@@ -138,6 +138,10 @@ class TestResolve:
         with pytest.raises(ConfigError, match="cannot load"):
             resolve_counter(str(tmp_path))
 
+    def test_a_folder_without_a_tokenizer_is_not_looked_for_elsewhere(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"holds no tokenizer\.json"):
+            resolve_counter(str(tmp_path))
+
     @pytest.mark.parametrize("bad", [None, 3, object()])
     def test_anything_else_is_refused(self, bad: object) -> None:
         with pytest.raises(ConfigError, match="counter must be"):

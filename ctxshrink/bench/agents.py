@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ctxshrink._console import progress
-from ctxshrink.errors import ConfigError
+from ctxshrink.providers import CacheRules
 
 from .report import number, table
 
@@ -32,7 +32,7 @@ def cache(
 
     Args:
         data: A chat set, or a folder of them.
-        providers: Keys of `ctxshrink.bench.cache.MODELS`.
+        providers: Names, see `ctxshrink.bench.cache.MODELS`.
         keep: Share to keep of new tool results, and of old turns where rewriting them pays.
         limit: Most conversations per set.
         split: Which half.
@@ -46,15 +46,19 @@ def cache(
         MissingExtraError: ``peers``, and LangChain is not installed.
     """
     from ctxshrink import Shrinker
+    from ctxshrink.economics import Economics, Prices
 
-    from .cache import MODELS, replay, strategies, summarize
+    from .cache import named, replay, strategies, summarize
     from .data import chat_record, load_sets
 
-    unknown = [p for p in providers if p not in MODELS]
-    if unknown:
-        raise ConfigError(f"--providers must be among {', '.join(MODELS)}; got {', '.join(unknown)}")
+    rows = {p: named(p) for p in providers}
     shrinker = Shrinker(guardrail="perplexity" if guardrail else None)
-    plans = strategies(shrinker, keep=keep, peers=peers)
+
+    def economical(rules: CacheRules) -> Shrinker:
+        economics = Economics(prices=Prices.of(rules, 3.0, 15.0), rules=rules)
+        return Shrinker(guardrail="perplexity" if guardrail else None, economics=economics)
+
+    plans = strategies(shrinker, keep=keep, peers=peers, economical=economical)
     sets = load_sets(data, chat_record, split=split, limit=limit, seed=seed)
     found: dict[str, Any] = {}
     with progress() as bar:
@@ -75,7 +79,7 @@ def cache(
     settings = {
         "data": data.name,
         "records": {name: len(records) for name, records in sets.items()},
-        "providers": {p: MODELS[p] for p in providers},
+        "providers": rows,
         "keep": keep,
         "limit": limit,
         "split": split,

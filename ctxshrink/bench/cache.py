@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from ctxshrink import Shrinker
 from ctxshrink.economics import PRICES, Prices, Usage, bill
+from ctxshrink.economics.simulated import SimulatedCache, render
 from ctxshrink.errors import ConfigError
 from ctxshrink.messages import detect
 from ctxshrink.prefix import Birth, Conversation
@@ -22,7 +23,6 @@ from ctxshrink.types import TokenCounter
 
 from .data import ChatRecord
 from .scoring import Haystack
-from .simulated import SimulatedCache, render
 from .stats import mean
 from .tasks import Chat
 
@@ -53,7 +53,8 @@ MODELS: Final[dict[str, tuple[str, str]]] = {
     "openai": ("openai", "gpt-5.4"),
     "openai-gpt-5": ("openai-gpt-5", "gpt-5"),
 }
-"""What is simulated, by name: rows of `ctxshrink.providers.RULES` and `ctxshrink.economics.PRICES`."""
+"""What is simulated, by name: rows of `ctxshrink.providers.RULES` and `ctxshrink.economics.PRICES`. Any other row of
+`RULES` may be named too, and has the prices of the first model here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,20 @@ def replay(
 
 
 def _model(name: str) -> tuple[CacheRules, Prices]:
-    if name not in MODELS:
-        raise ConfigError(f"--providers must be among {', '.join(MODELS)}; got {name!r}")
-    rules, model = RULES[MODELS[name][0]], PRICES[MODELS[name][1]]
+    row, priced = named(name)
+    rules, model = RULES[row], PRICES[priced]
     return rules, Prices.of(rules, model.input, model.output)
+
+
+def named(name: str) -> tuple[str, str]:
+    """The rows of `RULES` and `PRICES` that a provider's name stands for.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if name not in MODELS and name not in RULES:
+        raise ConfigError(f"--providers must be among {', '.join(dict.fromkeys([*MODELS, *RULES]))}; got {name!r}")
+    return MODELS.get(name, (name, MODELS["anthropic"][1]))
 
 
 def _haystack(messages: Sequence[dict[str, Any]]) -> Haystack:
@@ -191,7 +202,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def strategies(
-    shrinker: Shrinker, *, keep: float | None = 0.5, birth: Birth | None = None, peers: bool = True
+    shrinker: Shrinker,
+    *,
+    keep: float | None = 0.5,
+    birth: Birth | None = None,
+    peers: bool = True,
+    economical: Callable[[CacheRules], Shrinker] | None = None,
 ) -> dict[str, Strategy]:
     """The strategies to compare; those of LangChain need it installed.
 
@@ -200,13 +216,14 @@ def strategies(
         keep: For the two of ours.
         birth: What the conversation does with new tool results; None is `Birth`'s defaults.
         peers: Also LangChain's.
+        economical: Makes a shrinker with economics for a provider: the two of ours are also run with it then.
 
     Raises:
         MissingExtraError: LangChain is not installed.
     """
 
-    def conversation(_: Messages, rules: CacheRules) -> View:
-        talk = Conversation(shrinker, provider=rules, birth=birth or Birth())
+    def conversation(_: Messages, rules: CacheRules, made: Shrinker = shrinker) -> View:
+        talk = Conversation(made, provider=rules, birth=birth or Birth())
         return lambda messages: talk.shrink(messages, keep=keep).output
 
     found: dict[str, Strategy] = {
@@ -216,6 +233,16 @@ def strategies(
             lambda whole, rules: lambda messages: shrinker.shrink_messages(messages, keep=keep).output
         ),
     }
+    if economical is not None:
+        found["ctxshrink, economics"] = Strategy(
+            lambda whole, rules: conversation(whole, rules, economical(rules)), aware=True
+        )
+
+        def every_turn(_: Messages, rules: CacheRules) -> View:
+            made = economical(rules)
+            return lambda messages: made.shrink_messages(messages, keep=keep).output
+
+        found["every turn, economics"] = Strategy(every_turn, aware=True)
     if peers:
         from .editing import clear_tool_uses, trim
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -13,30 +12,10 @@ from rich.console import Console
 from ctxshrink._console import console, fail_cleanly, progress
 from ctxshrink.errors import ConfigError
 
-T = TypeVar("T")
+from .options import Data, Encoder, Guard, Json, Keep, Limit, Methods, Seed, Split, length, numbers
 
 bench = typer.Typer(no_args_is_help=True, help="Measure quality against plain baselines, and speed.")
 
-Data = Annotated[
-    Path, typer.Option(help="A .jsonl file or a folder of them; schemas: the docstring of ctxshrink.bench.data.")
-]
-Keep = Annotated[str, typer.Option(help="Shares to keep, separated by commas.")]
-Methods = Annotated[str, typer.Option(help="Methods to compare, separated by commas; gains are the first one's.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Most records per set, drawn at random.")]
-Split = Annotated[
-    Literal["all", "dev", "test"], typer.Option(help="Half of the records, split by a hash of their group.")
-]
-Seed = Annotated[int, typer.Option(help="Of --limit's draw and of the bootstrap.")]
-Guard = Annotated[bool, typer.Option("--guardrail/--no-guardrail", help="Run ctxshrink with its guardrail.")]
-Encoder = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of a sentence encoder (all-MiniLM-L6-v2), for minilm, hybrid, chunks, sentence-optimizer."
-    ),
-]
-Json = Annotated[
-    Path | None, typer.Option("--json", help="Also write settings, environment and all rows to this file.")
-]
 ALL = "ctxshrink,bm25,lead,random,truncate"
 UNSEEN = "ctxshrink,lead,idf,random,truncate"
 
@@ -141,6 +120,39 @@ def growth(
 
 @bench.command()
 @fail_cleanly
+def guardrail(
+    data: Annotated[Path, typer.Option(help="A folder with the folders rag, chat and tools, or some of these.")],
+    split: Split = "dev",
+    limit: Annotated[int, typer.Option(min=1, help="Most records per set, drawn at random.")] = 20,
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of a sentence encoder (all-MiniLM-L6-v2), for the cosine.")
+    ] = None,
+    detectors: Annotated[
+        Path | None,
+        typer.Option(help="Judge each source by the detector fitted without it: from train guardrail --leave-one-out."),
+    ] = None,
+    max_miss_rate: Annotated[float, typer.Option(help="Share of the needed strings that may be lost.")] = 0.02,
+    seed: Seed = 0,
+    json_out: Json = None,
+) -> None:
+    """Whether the guardrail tells compressions that lost needed text, what it lets through, and what it costs."""
+    from .guardrail import bench_guardrail
+
+    settings, found = bench_guardrail(
+        data,
+        split=split,
+        limit=limit,
+        encoder=encoder,
+        detectors=detectors,
+        max_miss_rate=max_miss_rate,
+        seed=seed,
+        out=_out(),
+    )
+    _write(json_out, settings, found)
+
+
+@bench.command()
+@fail_cleanly
 def speed(
     lengths: Annotated[str, typer.Option(help="Input tokens, separated by commas; k and M are understood.")] = (
         "1k,10k,100k,1M"
@@ -167,7 +179,7 @@ def speed(
     if peers:
         _peers(encoder, repeats, keep, guardrail, json_out)
     else:
-        sizes = _split_option("--lengths", lengths, _length)
+        sizes = numbers("--lengths", lengths, length)
         _lengths(sizes, ["chunks", "text"] if shape == "both" else [shape], keep, guardrail, json_out)
 
 
@@ -235,7 +247,7 @@ def _quality(
     from .tasks import TASKS
 
     task = TASKS[name]
-    keeps = _split_option("--keep", keep, lambda text: check_keep(float(text), "--keep"))
+    keeps = numbers("--keep", keep, lambda text: check_keep(float(text), "--keep"))
     names = [m.strip() for m in methods.split(",") if m.strip()]
     runners = build(names, guardrail=guardrail, encoder=encoder, asks=task.asks)
     sets = load_sets(data, task.parse, split=split, limit=limit, seed=seed)
@@ -265,27 +277,6 @@ def _out() -> Console:
     """Tables are wide: a pipe or a file gets as many columns as they need."""
     out = console()
     return out if out.is_terminal else console(width=220)
-
-
-def _split_option(option: str, text: str, read: Callable[[str], T]) -> list[T]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        values = [read(part) for part in parts]
-    except ConfigError:
-        raise
-    except ValueError:
-        raise ConfigError(f"{option} must be numbers separated by commas; got {text!r}") from None
-    if not values:
-        raise ConfigError(f"{option} must hold at least one number")
-    return list(dict.fromkeys(values))
-
-
-def _length(text: str) -> int:
-    factor = {"k": 1000, "m": 1_000_000}.get(text[-1].lower(), 1)
-    size = int(float(text[:-1] if factor > 1 else text) * factor)
-    if size < 1:
-        raise ConfigError(f"--lengths must be positive; got {text}")
-    return size
 
 
 def _write(path: Path | None, settings: dict[str, Any], found: dict[str, Any]) -> None:

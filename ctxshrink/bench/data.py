@@ -220,7 +220,7 @@ def load_sets(
         if records:
             sets[file.stem] = records
     if not sets:
-        raise ConfigError(f"--data {path}: no records on the {split} side")
+        raise ConfigError(f"--data {path}: no records" + ("" if split == "all" else f" on the {split} side"))
     return sets
 
 

@@ -12,7 +12,7 @@ from ctxshrink import PerplexityGuardrail, Shrinker
 from ctxshrink.compressors import get_compressor
 from ctxshrink.errors import ConfigError, MissingExtraError
 from ctxshrink.policies import Adaptive, Lossless
-from ctxshrink.types import Call, Compressor, ContentType, Guardrail, Kind, Trial, Verdict
+from ctxshrink.types import Call, Compressor, ContentType, Guardrail, Kind, OnReject, OutputGuardrail, Trial, Verdict
 
 from .baselines import ChunkCompressor, CosineCompressor, HybridCompressor, IdfCompressor
 from .encoder import SentenceEncoder, require_encoder
@@ -62,6 +62,12 @@ class Recorder:
             self.first = (tuple(trials), tuple(verdicts))
         return verdicts
 
+    def check_output(self, trials: Sequence[Trial], call: Call, /) -> Verdict:
+        """The inner guardrail's verdict on a whole output; one that judges no outputs accepts them."""
+        if isinstance(self._inner, OutputGuardrail):
+            return self._inner.check_output(trials, call)
+        return Verdict(True, 0.0, f"{self.name} judges segments alone")
+
     def clear(self) -> None:
         """Forget the batch; call it before each shrink."""
         self.first = None
@@ -76,12 +82,14 @@ class Runner:
         shrinker: What it runs.
         recorder: Its guardrail, if it has one.
         encoder: The sentence encoder that it shares with others, if it uses one.
+        on_reject: What a rejection by its guardrail may cost.
     """
 
     method: str
     shrinker: Shrinker
     recorder: Recorder | None = None
     encoder: SentenceEncoder | None = None
+    on_reject: OnReject = "budget"
 
 
 def _optimizer(encoder: SentenceEncoder) -> Compressor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ctxshrink.errors import ConfigError
 from ctxshrink.result import ShrinkResult
-from ctxshrink.types import Trial, Verdict
+from ctxshrink.types import Segment, Trial, Verdict
 
 from .data import Record
 from .methods import Runner
@@ -54,6 +54,8 @@ class Observation:
             then. Other methods' own caches are theirs: a record's second share may find what its first one computed.
         failed: Attempts that raised, and ranks that could not be had. The call goes on without them, and is then no
             longer a measurement of its method.
+        at_risk: Strings that will be asked for and that stand in the unlocked text alone, see `at_risk`.
+        lost: Those of them that stand nowhere in the output.
         actions: Segments by what came out of them.
         accepted: Attempts that the guardrail accepted.
         rejected: Attempts that it rejected.
@@ -77,6 +79,8 @@ class Observation:
     rejected: int = 0
     judged: Judged | None = None
     failed: int = 0
+    at_risk: int = 0
+    lost: int = 0
 
 
 def run(
@@ -130,8 +134,10 @@ def _measure(task: Task[Any], set_name: str, runner: Runner, record: Record, kee
     if runner.recorder is not None:
         runner.recorder.clear()
     spared = runner.encoder.spared if runner.encoder is not None else 0.0
-    shrunk = task.shrink(runner.shrinker, record, keep)
+    shrunk = task.shrink(runner.shrinker, record, keep, on_reject=runner.on_reject)
     result = shrunk.result
+    haystack = shrunk.haystack
+    risked = at_risk(task, record, [d.segment for d in result.decisions])
     spared = runner.encoder.spared - spared if runner.encoder is not None else 0.0
     free_after = sum(runner.shrinker.counter.count(list(shrunk.bound)))
     verdicts = [a.verdict for d in result.decisions for a in d.attempts if a.verdict is not None and a.error is None]
@@ -141,7 +147,7 @@ def _measure(task: Task[Any], set_name: str, runner: Runner, record: Record, kee
         record.lang,
         runner.method,
         keep,
-        task.scores(record, shrunk.haystack),
+        task.scores(record, haystack),
         result.tokens_before,
         result.tokens_after,
         sum(d.tokens_before for d in result.decisions if not d.segment.locked),
@@ -154,7 +160,26 @@ def _measure(task: Task[Any], set_name: str, runner: Runner, record: Record, kee
         len(verdicts) - accepted,
         None if runner.recorder is None else _judged(task, record, shrunk, runner.recorder.first),
         len(_failures(result)),
+        sum(risked),
+        sum(r and not still for r, still in zip(risked, task.needed(record, haystack), strict=True)),
     )
+
+
+def at_risk(task: Task[Any], record: Record, segments: Sequence[Segment]) -> list[bool]:
+    """Which of the strings that will be asked for stand in the unlocked text and not in the locked: what can be lost.
+
+    Args:
+        task: What the record is.
+        record: The record.
+        segments: Every segment of its call. Tool calls are not searched: their arguments would hide that the result
+            they were taken from was lost.
+    """
+    searched = [s for s in segments if s.kind != "tool_call"]
+    free, locked = (
+        task.needed(record, Haystack("\n".join(s.text for s in searched if s.locked == locked)))
+        for locked in (False, True)
+    )
+    return [f and not also for f, also in zip(free, locked, strict=True)]
 
 
 def _failures(result: ShrinkResult[Any]) -> list[str]:

@@ -10,7 +10,7 @@ from ctxshrink import Shrinker
 from ctxshrink.messages import detect
 from ctxshrink.policies import unlocked_budget
 from ctxshrink.result import ShrinkResult
-from ctxshrink.types import Call
+from ctxshrink.types import Call, OnReject
 
 from . import scoring
 from .data import ChatRecord, RagRecord, Record, Row, ToolRecord, chat_record, rag_record, tool_record
@@ -59,8 +59,8 @@ class Task(Protocol, Generic[R]):
         """A record from a line of JSON."""
         ...
 
-    def shrink(self, shrinker: Shrinker, record: R, keep: float, /) -> Shrunk:
-        """Shrink a record to the share ``keep``."""
+    def shrink(self, shrinker: Shrinker, record: R, keep: float, /, *, on_reject: OnReject = "budget") -> Shrunk:
+        """Shrink a record to the share ``keep``; ``on_reject``: what a rejection by a guardrail may cost."""
         ...
 
     def scores(self, record: R, text: Haystack, /) -> Mapping[str, float]:
@@ -68,7 +68,7 @@ class Task(Protocol, Generic[R]):
         ...
 
     def needed(self, record: R, text: Haystack, /) -> list[bool]:
-        """Which of the exact strings that will be asked for are in a text."""
+        """Which of the strings that will be asked for are in a text."""
         ...
 
 
@@ -82,11 +82,13 @@ class Rag:
         """A record of the rag schema."""
         return rag_record(row)
 
-    def shrink(self, shrinker: Shrinker, record: RagRecord, keep: float, /) -> Shrunk:
+    def shrink(
+        self, shrinker: Shrinker, record: RagRecord, keep: float, /, *, on_reject: OnReject = "budget"
+    ) -> Shrunk:
         """All chunks in one call, the question known."""
         total = sum(shrinker.counter.count([d["text"] for d in record.docs]))
         budget = int(keep * total)
-        result = shrinker.shrink_documents(record.docs, record.query, max_tokens=budget)
+        result = shrinker.shrink_documents(record.docs, record.query, max_tokens=budget, on_reject=on_reject)
         texts = tuple(str(doc["text"]) for doc in result.output)
         return Shrunk(result, texts, budget, texts)
 
@@ -105,8 +107,12 @@ class Rag:
         return {"score": next(iter(known.values())), **known}
 
     def needed(self, record: RagRecord, text: Haystack, /) -> list[bool]:
-        """The answer; nothing for records that are scored by facts or sentences alone."""
-        return [text.contains_any(record.answers)] if record.answers else []
+        """The answer; for a record without one each of its facts, else each of its supporting sentences."""
+        if record.answers:
+            return [text.contains_any(record.answers)]
+        if record.facts:
+            return [text.contains(fact) for fact in record.facts]
+        return [text.ngram_recall(sentence) >= scoring.SURVIVES for sentence in record.support]
 
 
 class Chat:
@@ -119,9 +125,11 @@ class Chat:
         """A record of the chat schema."""
         return chat_record(row)
 
-    def shrink(self, shrinker: Shrinker, record: ChatRecord, keep: float, /) -> Shrunk:
-        """The whole conversation, without a query, and never more than the budget."""
-        result = shrinker.shrink_messages(record.messages, keep=keep, on_reject="budget")
+    def shrink(
+        self, shrinker: Shrinker, record: ChatRecord, keep: float, /, *, on_reject: OnReject = "budget"
+    ) -> Shrunk:
+        """The whole conversation, without a query."""
+        result = shrinker.shrink_messages(record.messages, keep=keep, on_reject=on_reject)
         parsed = detect(result.output).parse(result.output)
         after = {s.id: s.text for s in parsed.segments}
         # The arguments of tool calls are locked, and would hide that the result they were taken from was lost.
@@ -170,10 +178,12 @@ class Tools:
         """A record of the tools schema."""
         return tool_record(row)
 
-    def shrink(self, shrinker: Shrinker, record: ToolRecord, keep: float, /) -> Shrunk:
+    def shrink(
+        self, shrinker: Shrinker, record: ToolRecord, keep: float, /, *, on_reject: OnReject = "budget"
+    ) -> Shrunk:
         """The output as one text of its own content type, the question known."""
         budget = int(keep * sum(shrinker.counter.count([record.content])))
-        result = shrinker.shrink_text(record.content, record.query, max_tokens=budget)
+        result = shrinker.shrink_text(record.content, record.query, max_tokens=budget, on_reject=on_reject)
         return Shrunk(result, (result.output,), budget, (result.output,))
 
     def scores(self, record: ToolRecord, text: Haystack, /) -> Mapping[str, float]:

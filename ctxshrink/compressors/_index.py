@@ -93,6 +93,9 @@ def index(call: Call, structured: bool = True) -> Index:
     found = call.cache.get(key)
     if isinstance(found, Index):
         return found
+    laid = None if structured else call.cache.get((_KEY, True))
+    if isinstance(laid, Index) and not any(m.form or m.weights or m.renderer for m in laid.layouts):
+        return laid  # no text has a layout of its own: both are the same
     built = _build(call, structured)
     call.cache[key] = built
     return built

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ctxshrink.compressors._index import Index, index
+from ctxshrink.compressors._index import Index
 from ctxshrink.compressors._pooled import PooledCompressor
 from ctxshrink.compressors._query import query_scores
 from ctxshrink.compressors._render import Markers
 from ctxshrink.compressors._salience import salience
-from ctxshrink.types import Call, Trial
+from ctxshrink.types import Call
 
 _RANK = "ctxshrink.compressors.extractive.rank"
 
@@ -54,35 +52,3 @@ def lexical_shares(idx: Index, call: Call) -> NDArray[np.float64]:
     rank = lexical_rank(idx, call)
     top = float(rank.max()) if idx.size else 0.0
     return rank / top if top > 0 else np.zeros(idx.size)
-
-
-def best_dropped(trials: Sequence[Trial], call: Call, shares: NDArray[np.float64]) -> list[float]:
-    """For each trial the highest rank of a unit that was left out.
-
-    A guardrail's view of a ranking: a compression that leaves out what ranks high is a risky one, whoever made it.
-
-    Args:
-        trials: Compressions of segments of the call.
-        call: The call.
-        shares: Rank of every unit as a share of the highest, shape (units,).
-
-    Returns:
-        Shares in [0, 1]; 0 where nothing was left out.
-    """
-    idx = index(call)
-    return [_best_dropped(trial, idx, shares) for trial in trials]
-
-
-def _best_dropped(trial: Trial, idx: Index, rank: NDArray[np.float64]) -> float:
-    place = idx.position[trial.segment.id]
-    # Spans point into this layout, or say nothing about it: a compressor may have selected from another text.
-    same = trial.spans is not None and trial.basis == idx.layouts[place].text
-    best, spans, at = 0.0, list(trial.spans or ()) if same else [], 0
-    for unit in range(int(idx.offset[place]), int(idx.offset[place + 1])):
-        start, end = idx.spans[unit]
-        while at < len(spans) and spans[at][1] < end:
-            at += 1
-        kept = spans[at][0] <= start if at < len(spans) else not same and idx.text(unit) in trial.text
-        if not kept:
-            best = max(best, float(rank[unit]))
-    return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ ASKED = 0.3
 """Weight of the log-odds that people ask about a unit, in standard deviations over the call."""
 SHARPNESS = 0.3
 """Relevance falls by this factor (in logarithms) per unit of score."""
-_SHARES = "ctxshrink.compressors.pruner.shares"
+_RANKED = "ctxshrink.compressors.pruner.ranked"
 GAINS = Gains(hop=8.0, document=0.3)
 
 
@@ -64,36 +65,51 @@ class PrunerCompressor(PooledCompressor):
 
     def key(self, idx: Index, call: Call) -> NDArray[np.float64]:
         """Place of each unit in the order of gain, or salience without a query."""
+        shares, key = self._rank(idx, call)
+        call.cache[_RANKED, idx.structured] = Ranking(shares, key)
+        return key
+
+    def _rank(self, idx: Index, call: Call) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         lexical = lexical_rank(idx, call)
         if call.query is None or not idx.size:
-            call.cache[_SHARES, idx.structured] = lexical_shares(idx, call)
-            return lexical
+            return lexical_shares(idx, call), lexical
         trust = encoder_trust(call.query) if _has_prose(idx) else 0.0
         if not trust:
-            call.cache[_SHARES, idx.structured] = lexical_shares(idx, call)
-            return by_gain(idx, _standard(lexical, np.ones(idx.size, dtype=bool)), GAINS)
+            return lexical_shares(idx, call), by_gain(idx, _standard(lexical, np.ones(idx.size, dtype=bool)), GAINS)
         seen = read(idx, call.query, self._encoder, _worth_reading(idx, lexical))
         score = _standard(lexical, seen.read) + trust * ASKED * _standard(seen.asked, seen.read)
         for weight, cosine in ((MEAN, seen.mean), (LATE, seen.late), (WINDOW, seen.window)):
             worst = cosine[seen.read].min(initial=1.0)  # what was not read is taken to match like the worst that was
             score += trust * weight * _standard(np.where(seen.read, cosine, worst), seen.read)
-        call.cache[_SHARES, idx.structured] = np.exp(SHARPNESS * (score - score.max()))
-        return by_gain(idx, score, GAINS)
+        return np.exp(SHARPNESS * (score - score.max())), by_gain(idx, score, GAINS)
 
 
-def relevance_shares(call: Call) -> NDArray[np.float64]:
-    """Relevance of every unit of a call as a share of the highest, in [0, 1], shape (units,).
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The units of a call as the pruner ranks them.
+
+    Attributes:
+        shares: Relevance as a share of the highest, in [0, 1], shape (units,).
+        key: Highest is kept first, shape (units,); by what each unit adds, so not in the order of `shares`.
+    """
+
+    shares: NDArray[np.float64]
+    key: NDArray[np.float64]
+
+
+def ranking(call: Call, structured: bool = True) -> Ranking:
+    """How the pruner ranks the units of ``index(call, structured)``.
 
     From the pruner that ranked the call, else from the embedded one; by words alone where it cannot be loaded.
     """
-    idx = index(call)
-    key = _SHARES, idx.structured
+    idx = index(call, structured)
+    key = _RANKED, idx.structured
     if key not in call.cache:
         try:
             PrunerCompressor().key(idx, call)
         except ModelError as error:
             _log.warning("relevance by words alone: %s", error)
-            call.cache[key] = lexical_shares(idx, call)
+            call.cache[key] = Ranking(lexical_shares(idx, call), lexical_rank(idx, call))
     return call.cache[key]
 
 

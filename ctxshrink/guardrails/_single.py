@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
+from ctxshrink.text import content_type
+from ctxshrink.tokens import EmbeddedCounter
 from ctxshrink.types import Call, Goal, Segment
-
-
-@dataclass(frozen=True, slots=True)
-class _NoCounter:
-    """Stands in where `judge` is called outside a `Shrinker`: guardrails do not count tokens."""
-
-    name: str = "none"
-    exact: bool = False
-
-    def count(self, texts: Sequence[str], /) -> list[int]:
-        return [0] * len(texts)
 
 
 def single_call(original: str, query: str | None, anchor: str | None) -> Call:
     """The call that `judge` makes of its arguments."""
-    return Call((Segment("0", original),), {"0": 0}, _NoCounter(), Goal(), query, anchor or query)
+    counter = EmbeddedCounter()
+    [tokens] = counter.count([original])
+    segment = Segment("0", original, content_type=content_type(original))
+    return Call((segment,), {"0": tokens}, counter, Goal(), query, anchor or query)

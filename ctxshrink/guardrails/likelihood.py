@@ -53,6 +53,11 @@ class Likelihoods:
             self._pairs.setdefault(("", probe), (0.0, 0))
             self._pairs.setdefault((_context(kept), probe), (0.0, 0))
 
+    def want_probe(self, fact: str, left: str, kept: str) -> None:
+        """Ask for what `probe` needs."""
+        self._pairs.setdefault((left, fact), (0.0, 0))
+        self._pairs.setdefault((self._cloze(fact, left, kept), fact), (0.0, 0))
+
     def run(self) -> None:
         """Score every pair that was asked for, in one batch."""
         pairs = list(self._pairs)
@@ -76,6 +81,21 @@ class Likelihoods:
         alone, _ = self._pairs["", probe]
         given, _ = self._pairs[_context(kept), probe]
         return 1 - given / alone if alone else 1.0
+
+    def probe(self, fact: str, left: str, kept: str) -> float:
+        """C = 1 - NLL(fact | kept, left) / NLL(fact | left): how much of a dropped fact can be told from what was kept.
+
+        A cloze: the words before the fact ask for it. NaN where a likelihood is.
+        """
+        alone, _ = self._pairs[left, fact]
+        given, _ = self._pairs[self._cloze(fact, left, kept), fact]
+        return 1 - given / alone if alone else 1.0
+
+    def _cloze(self, fact: str, left: str, kept: str) -> str:
+        """The window of the kept text that shares most words with the question, and then the question."""
+        asked = term_set(left + fact)
+        best = max(windows(kept), key=lambda window: len(asked & term_set(window)))
+        return f"{best}\n\n{left}" if best else left
 
     def _best(self, text: str, query: str) -> tuple[float, int]:
         found = [self._pairs[window + _ASK, query[-QUERY_CHARS:]] for window in self._split(text, query)]

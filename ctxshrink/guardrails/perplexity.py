@@ -1,48 +1,60 @@
-"""`PerplexityGuardrail`: asks rankings and a causal language model what a compression lost."""
+"""`PerplexityGuardrail`: estimates from rankings, facts and a causal language model what a compression lost."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from ctxshrink.compressors._index import index
-from ctxshrink.compressors.extractive import best_dropped, lexical_shares
-from ctxshrink.compressors.pruner import relevance_shares
+import numpy as np
+
 from ctxshrink.errors import ConfigError
-from ctxshrink.types import Call, Scorer, Segment, Trial, Verdict
+from ctxshrink.types import Call, Scorer, Trial, Verdict
 
+from ._needs import mode_of
+from ._omission import FEATURES, Omission, output_omission, segment_omissions
+from ._reasons import explain
 from ._single import single_call
-from .calibration import RANGES, Calibration, load_calibrations
-from .likelihood import Likelihoods, dropped_text
+from ._terms import RANGES, TERMS, term_values
+from .detector import Adjustment, Detector, Level, check_miss_rate, load_detector
+from .fidelity import check_trial, verbatim
 
+_log = logging.getLogger("ctxshrink")
 
-def _unchanged(trial: Trial) -> bool:
-    return trial.text.split() == trial.basis.split()
+MAX_MISS_RATE = 0.02
+"""Share of the needed strings that may be lost unless the caller says otherwise."""
 
 
 class PerplexityGuardrail:
-    """Rejects a compression after which the text that matters is harder to tell.
+    """Rejects a compression that probably lost text which is needed.
 
-    For a segment x compressed to y:
+    Two questions, asked for each segment and then once for the whole output:
 
-    - with a query q, the anchor term A = [NLL(q | y) - NLL(q | x)] / |q|, the log of the ratio of the query's
-      perplexities, with the best window of each text where it is longer than one;
-    - without one, the recovery term R = 1 - NLL(d | y) / NLL(d) for the dropped text d: how much of it can be told
-      from what was kept;
-    - with both, the share dropped and the best rank of anything that was dropped, by words and by the pruner.
+    - Does what is left still say the same? Texts that are not verbatim are aligned with the original: numbers that are
+      altered, exchanged or cut, negations that are gone, words that the original does not have (`fidelity`).
+    - Was something left out that is needed? Each unit of the call has an estimated probability of being needed, from
+      its relevance for the query, or its salience without one, its place in the ranking, its facts and its size. What
+      was left out weighs by that and by the share of its words that stand nowhere in what was kept. For segments, a
+      causal language model adds likelihood ratios: with a query q the anchor term A = [NLL(q | y) - NLL(q | x)] / |q|
+      of a text x compressed to y, the log of the ratio of the query's perplexities (query likelihood as relevance:
+      Ponte and Croft, SIGIR 1998); without one the recovery term R = 1 - NLL(d | y) / NLL(d) of the dropped text d; in
+      both cases a cloze probe, the same for a fact of what was dropped after the words before it.
 
-    A logistic model over these, fitted on labelled data ("the answer was lost"), gives the score. `check` asks the
-    language model only where its answer can change the verdict. Both terms are
-    likelihood ratios under a causal language model; query likelihood as a measure
-    of relevance is from Ponte and Croft (SIGIR 1998).
+    Logistic models over these, fitted on labelled data (`load_detector`), give the score. The language model is asked
+    only where it can change the verdict, and where it fails the models do without it.
 
     Args:
         scorer: The language model; default the embedded one, loaded at first use.
-        threshold: Reject above this estimated probability of loss, in (0, 1]; default the shipped one.
-        calibrations: Fitted models under ``query`` and ``blind``, see `load_calibrations`; default the shipped ones.
+        max_miss_rate: Largest share of the needed strings that what is accepted may have lost, in (0, 1): it picks the
+            operating point on the curve that was measured when the detector was fitted.
+        threshold: Reject above this estimated risk instead, in (0, 1].
+        detector: The fitted models; default the shipped ones.
+        adjustments: How your own traffic differs, by mode (``query``, ``blind``), see ``ctxshrink calibrate``.
 
     Raises:
-        ConfigError: The threshold is out of range.
+        ConfigError: A setting is out of range.
+        ModelError: The shipped models are missing or damaged.
     """
 
     name = "perplexity"
@@ -51,13 +63,20 @@ class PerplexityGuardrail:
         self,
         scorer: Scorer | None = None,
         *,
+        max_miss_rate: float = MAX_MISS_RATE,
         threshold: float | None = None,
-        calibrations: Mapping[str, Calibration] | None = None,
+        detector: Detector | None = None,
+        adjustments: Mapping[str, Adjustment] = MappingProxyType({}),
     ) -> None:
         if threshold is not None and not 0 < threshold <= 1:
             raise ConfigError(f"threshold must be a probability in (0, 1]; got {threshold!r}")
+        unknown = set(adjustments) - {"query", "blind"}
+        if unknown:
+            raise ConfigError(f'adjustments are by mode, "query" or "blind"; got {sorted(unknown)}')
+        self.max_miss_rate = check_miss_rate(max_miss_rate)
         self.threshold = threshold
-        self._calibrations = calibrations
+        self.adjustments = dict(adjustments)
+        self._detector = detector
         self._scorer = scorer
 
     @property
@@ -69,55 +88,62 @@ class PerplexityGuardrail:
             self._scorer = EmbeddedScorer()
         return self._scorer
 
+    @property
+    def detector(self) -> Detector:
+        """The fitted models; the shipped ones are read at the first use."""
+        if self._detector is None:
+            self._detector = load_detector()
+        return self._detector
+
     def __repr__(self) -> str:
-        return f"PerplexityGuardrail({self._scorer and self._scorer.name!r}, threshold={self.threshold})"
+        told = f"threshold={self.threshold}" if self.threshold is not None else f"max_miss_rate={self.max_miss_rate}"
+        return f"PerplexityGuardrail({self._scorer and self._scorer.name!r}, {told}, adjustments={self.adjustments})"
 
-    def features(self, trials: Sequence[Trial], call: Call, /) -> list[dict[str, float]]:
-        """The numbers behind the scores, by name, one dict per trial; all likelihoods in one batch.
+    def limit(self, mode: str, level: Level = "output") -> float:
+        """The highest estimated risk that is accepted.
 
-        Returns:
-            ``dropped``: share of the characters left out; ``best``: highest rank of anything that was left out, as a
-            share of the highest in the call, by words alone; ``cut``: the same by the pruner; with a query ``anchor``
-            (A, nats per token), without one ``recovery`` (R), both cut to `RANGES`, NaN where the scorer gave no
-            number.
+        Args:
+            mode: ``query`` or ``blind``.
+            level: ``segment`` or ``output``; of outputs it is the risk after the mode's adjustment.
         """
-        return self._with_likelihoods(trials, _cheap(trials, call), call.query)
-
-    def _with_likelihoods(
-        self, trials: Sequence[Trial], cheap: Sequence[Mapping[str, float]], query: str | None
-    ) -> list[dict[str, float]]:
-        if not trials:
-            return []
-        likelihoods = Likelihoods(self.scorer)
-        for trial in trials:
-            if query:
-                likelihoods.want_anchor(trial.basis, trial.text, query)
-            else:
-                likelihoods.want_recovery(dropped_text(trial), trial.text)
-        likelihoods.run()
-        return [{**c, **_term(t, query, likelihoods)} for t, c in zip(trials, cheap, strict=True)]
+        if self.threshold is not None:
+            return self.threshold
+        adjusted, rate = self.adjustments.get(mode), self.max_miss_rate
+        if adjusted is not None and adjusted.threshold is not None:
+            if level == "output":
+                return adjusted.threshold
+            # Segments are let through as the shipped curve would at the outputs' limit.
+            rate = self.detector.miss_rate(mode, adjusted.revert(adjusted.threshold))
+        return self.detector.limit(mode, level, rate)
 
     def check(self, trials: Sequence[Trial], call: Call, /) -> list[Verdict]:
-        """One verdict per trial.
+        """One verdict per trial; the score is the estimated probability that needed text of its segment was lost.
 
         Where the verdict is the same whatever the language model says (its terms are cut to `RANGES`), it is not asked:
-        the score is then the bound nearest to the threshold, and the features lack the term.
-
-        Raises:
-            ModelError: The scorer was needed and cannot be loaded.
+        the score is then the bound nearest to the limit, and the features lack the terms.
         """
         return self._check(trials, call, frugal=True)
 
-    def _check(self, trials: Sequence[Trial], call: Call, frugal: bool) -> list[Verdict]:
-        calibration = (self._calibrations or load_calibrations())["query" if call.query else "blind"]
-        limit = calibration.threshold if self.threshold is None else self.threshold
-        changed = [i for i, t in enumerate(trials) if not _unchanged(t)]
-        found = dict(zip(changed, _cheap([trials[i] for i in changed], call), strict=True))
-        verdicts = {i: v for i, f in found.items() if frugal and (v := _decided(calibration, limit, f, call.query))}
-        asked = [i for i in changed if i not in verdicts]
-        full = self._with_likelihoods([trials[i] for i in asked], [found[i] for i in asked], call.query)
-        verdicts |= {i: _verdict(calibration, limit, f) for i, f in zip(asked, full, strict=True)}
-        return [verdicts.get(i, _SAME) for i in range(len(trials))]
+    def check_output(self, trials: Sequence[Trial], call: Call, /) -> Verdict:
+        """The whole output; the score is the estimated share of the needed strings that it lost.
+
+        Args:
+            trials: The segments that came out changed.
+            call: The call.
+        """
+        changed = [t for t in trials if not _unchanged(t)]
+        if not changed:
+            return _SAME
+        mode = mode_of(call)
+        omission = output_omission(changed, call, self.detector)
+        features = omission.features()
+        raw = float(self.detector.output[mode].risk(features[None])[0])
+        adjusted = self.adjustments.get(mode)
+        risk = round(raw if adjusted is None else adjusted.apply(raw), 4)
+        limit = self.limit(mode)
+        return Verdict(
+            risk <= limit, risk, explain(omission, changed, call, risk, limit), _named(features, {"raw": round(raw, 4)})
+        )
 
     def judge(self, original: str, compressed: str, query: str | None = None, anchor: str | None = None) -> Verdict:
         """Judge one compression outside a `Shrinker`.
@@ -132,62 +158,88 @@ class PerplexityGuardrail:
             The verdict; its score is the estimated probability that needed text was lost.
         """
         query = query or anchor
-        [verdict] = self._check(
-            [Trial(Segment("0", original), compressed)], single_call(original, query, anchor), False
-        )
-        return verdict
+        call = single_call(original, query, anchor)
+        trial = Trial(call.segments[0], compressed)
+        [verdict] = self._check([trial], call, frugal=False)
+        whole = self.check_output([trial], call)
+        return verdict if not verdict.ok or whole.ok else Verdict(False, whole.score, whole.reason, verdict.features)
+
+    def _check(self, trials: Sequence[Trial], call: Call, frugal: bool) -> list[Verdict]:
+        out: dict[int, Verdict] = {}
+        for i, trial in enumerate(trials):
+            if _unchanged(trial):
+                out[i] = _SAME
+            elif (changed := _changed(trial, call.query)) is not None:
+                out[i] = changed
+        pending = [i for i in range(len(trials)) if i not in out]
+        if pending:
+            judged = self._omissions([trials[i] for i in pending], call, frugal)
+            out |= dict(zip(pending, judged, strict=True))
+        return [out[i] for i in range(len(trials))]
+
+    def _omissions(self, trials: Sequence[Trial], call: Call, frugal: bool) -> list[Verdict]:
+        mode, detector = mode_of(call), self.detector
+        limit, weights = self.limit(mode, "segment"), detector.terms.get(mode, {})
+        found = segment_omissions(trials, call, detector)
+        features = np.stack([o.features() for o in found])
+        cheap = detector.segment[mode].risk(features)
+        low, high = zip(*(_ends(float(r), weights) for r in cheap), strict=True)
+        open_ = [i for i in range(len(trials)) if weights and (not frugal or low[i] <= limit < high[i])]
+        terms = self._terms([trials[i] for i in open_], [found[i] for i in open_], call)
+        told = dict(zip(open_, terms, strict=True))
+        verdicts: list[Verdict] = []
+        for i, (trial, omission) in enumerate(zip(trials, found, strict=True)):
+            said = told.get(i, {})
+            risk = round(_shifted(float(cheap[i]), weights, said), 4)
+            if weights and i not in told:
+                risk = round(high[i] if high[i] <= limit else low[i], 4)
+            reason = explain(omission, [trial], call, risk, limit, said)
+            verdicts.append(Verdict(risk <= limit, risk, reason, _named(features[i], said)))
+        return verdicts
+
+    def _terms(self, trials: Sequence[Trial], found: Sequence[Omission], call: Call) -> list[dict[str, float]]:
+        """The language model's terms; none where it fails: the models do without them."""
+        if not trials:
+            return []
+        try:
+            return term_values(self.scorer, trials, found, call)
+        except Exception as error:  # noqa: BLE001  fail open: rankings and facts judge without the language model
+            _log.warning("scorer failed (%s): judged without the language model", type(error).__name__)
+            return [{} for _ in trials]
 
 
 _SAME = Verdict(True, 0.0, "nothing but white space was left out")
 
 
-def _cheap(trials: Sequence[Trial], call: Call) -> list[dict[str, float]]:
-    """The features that need no language model."""
-    if not trials:
-        return []
-    best = best_dropped(trials, call, lexical_shares(index(call), call))
-    cut = best_dropped(trials, call, relevance_shares(call)) if call.query else best
-    return [{"dropped": _dropped(t), "best": b, "cut": c} for t, b, c in zip(trials, best, cut, strict=True)]
+def _unchanged(trial: Trial) -> bool:
+    return trial.text.split() == trial.basis.split()
 
 
-def _dropped(trial: Trial) -> float:
-    size = sum(map(len, trial.basis.split()))
-    return round(max(0.0, 1 - sum(map(len, trial.text.split())) / size), 4) if size else 0.0
-
-
-def _term(trial: Trial, query: str | None, likelihoods: Likelihoods) -> dict[str, float]:
-    before, after = trial.basis, trial.text
-    name = "anchor" if query else "recovery"
-    value = likelihoods.anchor(before, after, query) if query else likelihoods.recovery(dropped_text(trial), after)
-    low, high = RANGES[name]
-    return {name: round(min(max(value, low), high), 4) if math.isfinite(value) else math.nan}
-
-
-def _decided(
-    calibration: Calibration, limit: float, features: Mapping[str, float], query: str | None
-) -> Verdict | None:
-    """The verdict where both ends of the language model's range lead to the same one."""
-    name = "anchor" if query else "recovery"
-    low, high = sorted(round(calibration.risk({**features, name: end}), 4) for end in RANGES[name])
-    if low <= limit < high:
+def _changed(trial: Trial, query: str | None) -> Verdict | None:
+    """A rejection where what is left says something else; None where it is verbatim or says the same."""
+    if trial.source is None and trial.spans is not None and verbatim(trial.basis, trial.text, trial.spans):
         return None
-    ok = high <= limit
-    risk = high if ok else low
-    return Verdict(ok, risk, _reason(risk, limit, features, "at most" if ok else "at least"), features)
+    found = check_trial(trial, query)
+    return None if found.ok else Verdict(False, 1.0, f"the compression {found.reason}", found.features)
 
 
-def _verdict(calibration: Calibration, limit: float, features: Mapping[str, float]) -> Verdict:
-    if not all(map(math.isfinite, features.values())):
-        return Verdict(False, 1.0, "the scorer gave a likelihood that is not a number", features)
-    risk = round(calibration.risk(features), 4)
-    return Verdict(risk <= limit, risk, _reason(risk, limit, features), features)
+def _ends(cheap: float, weights: Mapping[str, float]) -> tuple[float, float]:
+    """The lowest and the highest risk that the language model's terms can lead to."""
+    ends = [sorted((weights[t] * RANGES[t][0], weights[t] * RANGES[t][1])) for t in TERMS if t in weights]
+    bias = weights.get("bias", 0.0)
+    return _moved(cheap, bias + sum(e[0] for e in ends)), _moved(cheap, bias + sum(e[1] for e in ends))
 
 
-def _reason(risk: float, limit: float, features: Mapping[str, float], bound: str = "") -> str:
-    told = f"what was dropped ranks up to {features.get('cut', features['best']):.0%} of the best in the call"
-    if "anchor" in features:
-        told += f", the query's perplexity changes by a factor of {math.exp(features['anchor']):.2f}"
-    elif "recovery" in features:
-        told += f", {max(0.0, features['recovery']):.0%} of it can be told from what was kept"
-    about = f"{bound} {risk:.2f}, whatever the language model says," if bound else f"{risk:.2f}"
-    return f"{told}; risk {about} {'<=' if risk <= limit else '>'} {limit:.2f}"
+def _shifted(cheap: float, weights: Mapping[str, float], terms: Mapping[str, float]) -> float:
+    known = [t for t in TERMS if t in weights and math.isfinite(terms.get(t, math.nan))]
+    return _moved(cheap, weights.get("bias", 0.0) + sum(weights[t] * terms[t] for t in known)) if known else cheap
+
+
+def _moved(risk: float, by: float) -> float:
+    inside = min(max(risk, 1e-9), 1 - 1e-9)
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, math.log(inside / (1 - inside)) + by))))
+
+
+def _named(features: np.ndarray[tuple[int, ...], np.dtype[np.float64]], more: Mapping[str, float]) -> dict[str, float]:
+    named = {name: round(float(value), 4) for name, value in zip(FEATURES, features, strict=True)}
+    return named | {k: v for k, v in more.items() if math.isfinite(v)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from ctxshrink.errors import ConfigError
 from ctxshrink.facts import FactKind, facts
-from ctxshrink.types import Call, Segment, Trial, Verdict
+from ctxshrink.types import Call, OutputGuardrail, Segment, Trial, Verdict
 
 from ._single import single_call
 
@@ -74,6 +74,12 @@ class AllOf:
         """One verdict per trial: the first rejection, else the highest score."""
         each = [g.check(trials, call) for g in self.guardrails]
         return [_join(verdicts) for verdicts in zip(*each, strict=True)]
+
+    def check_output(self, trials: Sequence[Trial], call: Call, /) -> Verdict:
+        """The verdicts of those that judge whole outputs, joined; accepted where none does."""
+        judging = [g for g in self.guardrails if isinstance(g, OutputGuardrail)]
+        verdicts = tuple(g.check_output(trials, call) for g in judging)
+        return _join(verdicts) if verdicts else Verdict(True, 0.0, "none of the guardrails judges whole outputs")
 
 
 def _join(verdicts: tuple[Verdict, ...]) -> Verdict:

@@ -53,7 +53,8 @@ class Conversation:
         birth: What is done to new tool results and chunks; None leaves them exact while they are recent.
         headroom: Share of the unlocked budget that a step under ``max_tokens`` leaves free for later turns, in [0, 1).
         expected_turns: Turns that the conversation is expected to have in all. None: as many again as it has had, and
-            no step costs more than 1 % of the bill so far and what was saved until then.
+            no step costs more than 1 % of the bill so far and what was saved until then; where the shrinker has
+            economics, sent text is then rewritten only to meet ``max_tokens`` or once the provider has forgotten it.
         prefix_tokens: Tokens that every request has before these messages: tool definitions, a system prompt that is
             passed beside them.
         memo: Keeps decisions beyond this object, so that after a restart the same messages give the same bytes: a
@@ -84,7 +85,7 @@ class Conversation:
             shrinker,
             policy,
             birth=birth,
-            plan=Epochs(cache_rules(provider), expected_turns),
+            plan=Epochs(cache_rules(provider), expected_turns, strict=shrinker.economics is not None),
             headroom=headroom,
             prefix_tokens=prefix_tokens,
             memo=(guarded := Guarded(memo)),

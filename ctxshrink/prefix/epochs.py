@@ -21,21 +21,25 @@ class Epochs:
     turns has cost since the last time must have come up to what rewriting costs now: the rent-or-buy rule (Karlin et
     al. 1988, "Competitive snoopy caching"), which spaces the steps out. And where nobody said how long the conversation
     will be, it must be paid for from what compression has saved so far and `SLACK` of what all would have cost
-    without: then the bill is at no time much above that of doing nothing.
+    without: then the bill is at no time much above that of doing nothing. With ``strict`` it waits until the provider
+    has forgotten the prefix, unless somebody said how long the conversation will be: what providers count beside the
+    texts (roles, ids, arguments) is not known here, and can make a step that seems paid for a loss.
 
     Args:
         rules: Prices of the provider's cache; None where nothing is cached and rewriting is free.
         expected_turns: Turns that the conversation is expected to have in all; None: as many again as it has had.
+        strict: The bill must not rise above that of doing nothing, whenever the conversation ends.
 
     Raises:
         ConfigError: ``expected_turns`` is not positive.
     """
 
-    def __init__(self, rules: CacheRules | None, expected_turns: int | None) -> None:
+    def __init__(self, rules: CacheRules | None, expected_turns: int | None, *, strict: bool = False) -> None:
         if expected_turns is not None and not expected_turns > 0:
             raise ConfigError(f"expected_turns must be a positive number of turns or None; got {expected_turns!r}")
         self.rules = rules
         self._expected = expected_turns
+        self._patient = strict and expected_turns is None
         self._rent = 0.0
         self._sizes = 0, 0  # of the last request: without compression, and as it was sent
         self._plain = self._spent = 0.0
@@ -72,7 +76,7 @@ class Epochs:
         if cold:
             return "the provider's cache had expired"
         self._rent += rules.read * saved
-        if total - saved < rules.min_prefix:
+        if self._patient or total - saved < rules.min_prefix:
             return None
         left = turn if self._expected is None else self._expected - turn
         needed = break_even_turns(tokens, keep, after, rules)

@@ -4,6 +4,7 @@ All of them follow `ctxshrink.types.Scorer`; the shared contract is tested on ea
 """
 
 from .embedded import EmbeddedScorer
+from .server import ServerScorer
 from .transformers import TransformersScorer
 
-__all__ = ["EmbeddedScorer", "TransformersScorer"]
+__all__ = ["EmbeddedScorer", "ServerScorer", "TransformersScorer"]

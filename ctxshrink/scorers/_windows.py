@@ -59,3 +59,17 @@ def split_windows(pair: int, context: Sequence[int], target: Sequence[int], size
 def tail(text: str, size: int) -> str:
     """The end of a context that can matter to a window of ``size`` tokens, so that a huge one costs no more."""
     return text[-64 * size :]
+
+
+def group_windows(windows: Sequence[Window], size: int) -> Iterator[list[Window]]:
+    """Runs of windows of at most ``size`` tokens together, one window at least."""
+    group: list[Window] = []
+    tokens = 0
+    for window in windows:
+        if group and tokens + len(window.tokens) > size:
+            yield group
+            group, tokens = [], 0
+        group.append(window)
+        tokens += len(window.tokens)
+    if group:
+        yield group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,8 @@ from ctxshrink.errors import ConfigError, ModelError
 from ctxshrink.models import SCORER, load_session, load_tokenizer, read_config, read_file
 from ctxshrink.scorers._mixture import Mixture
 from ctxshrink.scorers._ngrams import FILE, NgramTable
-from ctxshrink.scorers._windows import Window, split_windows, tail
+from ctxshrink.scorers._pairs import score_distinct
+from ctxshrink.scorers._windows import Window, group_windows, split_windows
 from ctxshrink.tokens import well_formed
 
 __all__ = ["EmbeddedScorer"]
@@ -111,22 +112,24 @@ class EmbeddedScorer:
         Raises:
             ModelError: The model cannot be loaded or gives no finite numbers.
         """
-        keys = [digest(self._sums, tail(c, self.max_context), t) for c, t in pairs] if self._cached else []
-        found = {k: nats for k in keys if (nats := _cache.get(k)) is not None}
-        if not self._cached:
-            return self._compute(pairs)
+        return score_distinct(pairs, self.max_context, self._look_up if self._cached else self._compute)
+
+    def _look_up(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
+        """Scores of pairs that all differ, from the cache where they are there."""
+        keys = [digest(self._sums, *pair) for pair in pairs]
+        found = {k: nats.copy() for k in keys if (nats := _cache.get(k)) is not None}
         missing = {k: pair for k, pair in zip(keys, pairs, strict=True) if k not in found}
         for key, nats in zip(missing, self._compute(list(missing.values())), strict=True):
             found[key] = nats
-            _cache.put(key, nats)
-        return [found[k].copy() for k in keys]
+            _cache.put(key, nats.copy())
+        return [found[k] for k in keys]
 
     def nll_windows(self, windows: Sequence[Window]) -> NDArray[np.float64]:
         """The network's own nats, without a mixture, of the scored tokens of windows, one window after the other."""
         placed = [replace(w, pair=i, offset=0) for i, w in enumerate(windows)]
         out = [np.zeros(w.scored, dtype=np.float32) for w in placed]
         placed.sort(key=lambda w: w.tokens)  # what shares a beginning lies side by side
-        for group in _groups(placed, _GROUP):
+        for group in group_windows(placed, _GROUP):
             self._score(group, out)
         nats = np.concatenate([np.zeros(0, dtype=np.float32), *out]).astype(np.float64)
         if not np.isfinite(nats).all():
@@ -134,11 +137,12 @@ class EmbeddedScorer:
         return nats
 
     def _compute(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
+        """Scores of pairs whose contexts were cut to what can matter."""
         ids = self._encode(pairs)
         windows = [
             w
             for i, (context, target) in enumerate(pairs)
-            for w in split_windows(i, ids[tail(context, self.max_context)], ids[target], self.max_context, self._bos)
+            for w in split_windows(i, ids[context], ids[target], self.max_context, self._bos)
         ]
         nats = self.nll_windows(windows)
         mixture = self._mixture()
@@ -146,7 +150,7 @@ class EmbeddedScorer:
             ends = np.cumsum([w.scored for w in windows])
             parts: list[NDArray[np.float64]] = []
             first = 0
-            for group in _groups(windows, _MIXED):
+            for group in group_windows(windows, _MIXED):
                 last = first + len(group)
                 parts.append(mixture.mix(group, nats[ends[first] - windows[first].scored : ends[last - 1]]))
                 first = last
@@ -159,7 +163,7 @@ class EmbeddedScorer:
         return None if self._stored is None else _load_mixture(self._folder, self._sums)
 
     def _encode(self, pairs: Sequence[tuple[str, str]]) -> Mapping[str, list[int]]:
-        texts = {t: None for _, t in pairs} | {tail(c, self.max_context): None for c, _ in pairs}
+        texts = {t: None for pair in pairs for t in pair}
         encodings = load_tokenizer(self._folder).encode_batch_fast(
             [well_formed(t) for t in texts], add_special_tokens=False
         )
@@ -250,17 +254,3 @@ def _cached(node: _Node) -> NDArray[np.float32]:
     if node.cache is None:  # levels are run in order, so this cannot happen
         raise ModelError("a chunk was read before the one that it follows")
     return node.cache
-
-
-def _groups(windows: Sequence[Window], size: int) -> Iterator[list[Window]]:
-    """Runs of windows of at most ``size`` tokens, one window at least."""
-    group: list[Window] = []
-    tokens = 0
-    for window in windows:
-        if group and tokens + len(window.tokens) > size:
-            yield group
-            group, tokens = [], 0
-        group.append(window)
-        tokens += len(window.tokens)
-    if group:
-        yield group

@@ -1,241 +1,281 @@
-"""Fits the thresholds of `PerplexityGuardrail` to labelled data.
+"""Fits the models of `PerplexityGuardrail` to labelled data.
 
-Every development record is compressed at several keeps by good and by bad compressors, without a guardrail. A
-compression of one segment counts as a loss when a string that the record's questions need stood in the segment and
-stands nowhere in the whole output. A logistic regression on `PerplexityGuardrail.features` then estimates the
-probability of a loss; the threshold is the lowest at which at most a stated share of the harmless compressions is
-rejected. Figures are cross-validated by source: each set is judged by a model fitted on the others.
+Every development record is compressed at several keeps by good and by bad compressors, without a guardrail
+(`ctxshrink.bench.guardrail_labels`). Three kinds of logistic regression, one after another:
+
+1. needs: does a unit hold a string that the record's questions need? From the unit's rank, facts and size;
+2. segments and outputs: was such a string lost, in a segment; what share of them, in a whole output? From what was left
+   out, weighed by the needs;
+3. terms: what do the language model's likelihood ratios say beyond that?
+
+All figures and curves are of sources that the models were not fitted on: for each source, the needs of its units and
+then the risks of its compressions come from models that were fitted on the others.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ctxshrink.bench.data import load_sets
-from ctxshrink.bench.scoring import Haystack
 from ctxshrink.bench.stats import auroc
-from ctxshrink.bench.tasks import TASKS
 from ctxshrink.errors import ConfigError
-from ctxshrink.guardrails import Calibration, PerplexityGuardrail
-from ctxshrink.shrinker import Shrinker
-from ctxshrink.types import Call, Trial
+from ctxshrink.guardrails._needs import FEATURES as UNIT_FEATURES
+from ctxshrink.guardrails._omission import FEATURES
+from ctxshrink.guardrails._terms import TERMS
+from ctxshrink.guardrails.detector import Detector, Logistic, Point
 
-METHODS = ("pruner", "random")
-FEATURES: Mapping[str, tuple[str, ...]] = {
-    "query": ("anchor", "best", "cut", "dropped"),
-    "blind": ("best", "dropped", "recovery"),
-}
+from .guardrail_data import Material, Sample, Units
+from .logistic import fit_logistic
 
+Floats = NDArray[np.float64]
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One compression of one segment.
-
-    Attributes:
-        source: The set it is from.
-        mode: ``query`` or ``blind``.
-        features: As `PerplexityGuardrail.features` gives them.
-        lost: True when needed text was lost.
-        weight: Compressions that this one stands for: all losses are taken, and a sample of the harmless ones.
-    """
-
-    source: str
-    mode: str
-    features: Mapping[str, float]
-    lost: bool
-    weight: float = 1.0
+LIMITS = (
+    *(0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07),
+    *(0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+)
+"""Risks at which the curves are measured."""
+NEAR = 3.0
+"""Compressions at a risk between ``limit / NEAR`` and ``limit`` say what is lost at this limit: what the guardrail lets
+out lies just below it."""
+LEAST = 8
+"""Compressions of a source that are needed there."""
+SOURCES = 3
+"""Sources that are needed there."""
+SURE = 0.9
+"""Share of the sources that lose less than `Point.missed`."""
+TERM_RIDGE = 20.0
+"""L2 penalty on the weights of the language model's terms: few examples carry them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """A calibration and how it does on sources that it was not fitted on.
-
-    Attributes:
-        calibration: Bias, weights and threshold.
-        examples: Compressions that it was fitted on.
-        losses: How many of them lost something.
-        auroc: Cross-validated, pooled.
-        auroc_by_source: Cross-validated, for each source that has both classes.
-        caught: Share of the losses that are rejected, cross-validated, at the threshold.
-        false_fallbacks: Share of the harmless compressions that are rejected.
-        auroc_by_feature: Of each feature alone, the better of its two directions.
-    """
-
-    calibration: Calibration
-    examples: int
-    losses: int
-    auroc: float
-    auroc_by_source: Mapping[str, float]
-    caught: float
-    false_fallbacks: float
-    auroc_by_feature: Mapping[str, float]
-
-
-def examples(
-    data: Path,
-    *,
-    keeps: Sequence[float] = (0.5, 0.25, 0.1),
-    methods: Sequence[str] = METHODS,
-    limit: int = 20,
-    harmless: int = 6,
-    guardrail: PerplexityGuardrail | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-) -> list[Example]:
-    """Labelled compressions of the development half.
-
-    Args:
-        data: A folder with ``rag``, ``chat`` and ``tools`` as ``ctxshrink bench`` reads them, or some of these.
-        keeps: Kept shares.
-        methods: Compressors by name.
-        limit: Records per set.
-        harmless: Most harmless compressions per record, keep and method that are scored: they are many and alike.
-        guardrail: Its scorer is used; default the embedded one.
-        progress: Called with the name of each set.
-    """
-    guardrail = guardrail or PerplexityGuardrail()
-    found: list[Example] = []
-    for task in TASKS.values():
-        if not (data / task.name).is_dir():
-            continue
-        for name, records in load_sets(data / task.name, task.parse, split="dev", limit=limit).items():
-            progress(f"{task.name}/{name}")
-            for record in records:
-                query = getattr(record, "query", None)
-                for method in methods:
-                    shrinker = Shrinker(compressors=[method], guardrail=None)
-                    for keep in keeps:
-                        shrunk = task.shrink(shrinker, record, keep)
-                        found += _label(task, name, record, shrunk, query, guardrail, harmless)
-    return found
-
-
-def _label(
-    task: Any, source: str, record: Any, shrunk: Any, query: str | None, guardrail: PerplexityGuardrail, harmless: int
-) -> list[Example]:
-    result = shrunk.result
-    changed = [d for d in result.decisions if d.action in ("compressed", "emptied", "forced")]
-    kept = task.needed(record, shrunk.haystack)
-    lost = [
-        any(a and not b for a, b in zip(task.needed(record, Haystack(d.segment.text)), kept, strict=True))
-        for d in changed
-    ]
-    quiet = [i for i, loss in enumerate(lost) if not loss]
-    picked = {quiet[i * len(quiet) // harmless] for i in range(min(harmless, len(quiet)))} if quiet else set[int]()
-    chosen = [i for i, loss in enumerate(lost) if loss or i in picked]
-    if not chosen:
-        return []
-    trials = [Trial(changed[i].segment, changed[i].text, changed[i].spans) for i in chosen]
-    tokens = {d.segment.id: d.tokens_before for d in result.decisions}
-    segments = tuple(d.segment for d in result.decisions)
-    call = Call(segments, tokens, Shrinker(guardrail=None).counter, query=query, anchor=query)
-    mode = "query" if query else "blind"
-    return [Example(source, mode, f, lost[i]) for i, f in zip(chosen, guardrail.features(trials, call), strict=True)]
-
-
-def fit(found: Iterable[Example], mode: str, *, false_fallbacks: float = 0.1, ridge: float = 1.0) -> Fit:
-    """Fit one mode.
+def fit(found: Sequence[Material]) -> Detector:
+    """A detector fitted on everything, with curves and figures of sources that were left out.
 
     Args:
         found: Labelled compressions.
-        mode: ``query`` or ``blind``.
-        false_fallbacks: Share of the harmless compressions that the threshold may reject.
-        ridge: L2 penalty on the weights of standardised features.
 
     Raises:
-        ConfigError: There are no losses, or nothing else.
+        ConfigError: There are fewer than two sources of a mode, no losses, or nothing else.
     """
-    used = [e for e in found if e.mode == mode]
-    names = FEATURES[mode]
-    x = np.array([[e.features[n] for n in names] for e in used], dtype=np.float64).reshape(-1, len(names))
-    y = np.array([e.lost for e in used], dtype=np.float64)
-    if not 0 < y.sum() < len(y):
-        raise ConfigError(f"data: {int(y.sum())} losses in {len(y)} {mode} examples; both classes are needed")
-    w = np.array([e.weight for e in used])
-    sources = np.array([e.source for e in used])
-    crossed = np.zeros(len(y))
-    for source in sorted(set(sources)):
-        held = sources == source
-        if 0 < y[~held].sum() < (~held).sum():
-            crossed[held] = _predict(_logistic(x[~held], y[~held], w[~held], ridge), x[held])
-    weights = _logistic(x, y, w, ridge)
-    lost = y > 0
-    threshold = float(np.quantile(crossed[~lost], 1 - false_fallbacks))
-    by_source = {str(s): auroc(list(crossed[sources == s]), list(lost[sources == s])) for s in sorted(set(sources))}
-    alone = {n: auroc(list(x[:, i]), list(lost)) for i, n in enumerate(names)}
-    return Fit(
-        Calibration(
-            round(float(weights[0]), 4),
-            {n: round(float(w), 4) for n, w in zip(names, weights[1:], strict=True)},
-            round(threshold, 4),
-        ),
-        len(y),
-        int(y.sum()),
-        auroc(list(crossed), list(lost)),
-        {s: a for s, a in by_source.items() if a == a},
-        float((crossed[lost] > threshold).mean()),
-        float((crossed[~lost] > threshold).mean()),
-        {n: max(a, 1 - a) for n, a in alone.items()},
+    fitted = {mode: _Fitted(mode, [m for m in found if m.mode == mode]) for mode in sorted({m.mode for m in found})}
+    if not fitted:
+        raise ConfigError("data: no record has text that is needed and can be lost")
+    return _joined([f.detector(None) for f in fitted.values()])
+
+
+def leave_one_out(
+    found: Sequence[Material], *, progress: Callable[[str], None] = lambda _: None
+) -> dict[str, Detector]:
+    """For each source a detector that has not seen it, of its mode alone."""
+    out: dict[str, Detector] = {}
+    for mode in sorted({m.mode for m in found}):
+        fitted = _Fitted(mode, [m for m in found if m.mode == mode])
+        for source in fitted.sources:
+            progress(source)
+            out[source] = fitted.detector(source)
+    return out
+
+
+class _Fitted:
+    """The crossed needs and risks of one mode's material."""
+
+    def __init__(self, mode: str, found: Sequence[Material]) -> None:
+        self.mode, self.found = mode, found
+        self.sources = sorted({m.source for m in found})
+        if len(self.sources) < 2:
+            raise ConfigError(f"data: {len(self.sources)} {mode} source; what is fitted on one is tested on another")
+        units = [(m.source, u) for m in found for u in m.units]
+        self._x = np.concatenate([u.x for _, u in units]).astype(np.float64)
+        self._y = np.concatenate([u.needed for _, u in units]).astype(np.float64)
+        self._group = np.concatenate([u.group for _, u in units])
+        self._source = np.concatenate([np.full(len(u.x), s) for s, u in units])
+        self._weight = np.concatenate([np.full(len(u.x), 1 / np.sqrt(max(1, len(u.x)))) for _, u in units])
+        crossed = {source: self.needs(source) for source in self.sources}
+        self.segments = _rows(found, crossed, "segment")
+        self.outputs = _rows(found, crossed, "output")
+
+    def needs(self, without: str | None) -> dict[str, Logistic]:
+        """The models of units, by group; those of the whole mode under ``text`` where a group is too thin."""
+        free = self._source != without
+        models: dict[str, Logistic] = {}
+        names = UNIT_FEATURES["query" if self.mode == "query" else "blind"]
+        for group in ("text", "records", "events"):
+            rows = free & (self._group == group)
+            if group != "text" and (len(set(self._source[rows])) < 2 or self._y[rows].sum() < 30):
+                continue
+            if group == "text" and not 0 < self._y[rows].sum() < rows.sum():
+                rows = free
+            weight = _even(self._source[rows], self._weight[rows])
+            models[group] = fit_logistic(self._x[rows], self._y[rows], weight, names)
+        return models
+
+    def detector(self, without: str | None) -> Detector:
+        """The detector of this mode, fitted without a source."""
+        mode = self.mode
+        fits = {level: rows.without(without) for level, rows in (("segment", self.segments), ("output", self.outputs))}
+        models = {level: fit_logistic(r.x, r.y, r.weight, FEATURES) for level, r in fits.items()}
+        crossed = {level: r.crossed() for level, r in fits.items()}
+        curves = {f"{mode}/{level}": curve(crossed[level], r.y, r.source, r.weight) for level, r in fits.items()}
+        terms = _terms(fits["segment"], crossed["segment"], mode)
+        figures = {mode: {level: _figures(r, crossed[level]) for level, r in fits.items()}}
+        needs = self.needs(without)
+        return Detector(
+            {mode: needs}, {mode: models["segment"]}, {mode: models["output"]}, {mode: terms}, curves, figures
+        )
+
+
+class _Rows:
+    """Features, labels and sources of one level."""
+
+    def __init__(
+        self,
+        x: Floats,
+        y: Floats,
+        source: NDArray[np.str_],
+        weight: Floats,
+        terms: Sequence[Mapping[str, float] | None],
+    ):
+        self.x, self.y, self.source, self.terms, self.stands = x, y, source, terms, weight
+        self.weight = _even(source, weight)
+
+    def without(self, source: str | None) -> _Rows:
+        kept = self.source != source
+        terms = [t for t, k in zip(self.terms, kept, strict=True) if k]
+        return _Rows(self.x[kept], self.y[kept], self.source[kept], self.stands[kept], terms)
+
+    def crossed(self) -> Floats:
+        """Risks by models that were fitted on the other sources."""
+        out = np.zeros(len(self.y))
+        for source in sorted(set(self.source)):
+            held = self.source == source
+            if 0 < self.y[~held].sum() < (~held).sum():
+                model = fit_logistic(self.x[~held], self.y[~held], self.weight[~held], FEATURES)
+                out[held] = model.risk(self.x[held])
+        return out
+
+
+def _rows(found: Sequence[Material], crossed: Mapping[str, Mapping[str, Logistic]], level: str) -> _Rows:
+    x: list[Floats] = []
+    y: list[float] = []
+    source: list[str] = []
+    weight: list[float] = []
+    terms: list[Mapping[str, float] | None] = []
+    for material in found:
+        needs = [_need(u, crossed[material.source]) for u in material.units]
+        for sample in material.segments if level == "segment" else material.outputs:
+            x.append(_omission(sample, needs).features())
+            y.append(sample.lost)
+            source.append(material.source)
+            weight.append(sample.weight)
+            terms.append(sample.terms)
+    if not 0 < sum(y) < len(y):
+        raise ConfigError(f"data: {sum(y):g} losses in {len(y)} compressions; both classes are needed")
+    return _Rows(np.array(x), np.array(y), np.array(source), np.array(weight), terms)
+
+
+def _need(units: Units, models: Mapping[str, Logistic]) -> Floats:
+    out = np.zeros(len(units.free))
+    need = np.zeros(len(units.x))
+    for group in set(units.group):
+        rows = units.group == group
+        need[rows] = models.get(str(group), models["text"]).risk(units.x[rows].astype(np.float64))
+    out[units.free] = need
+    return out
+
+
+def _omission(sample: Sample, needs: Sequence[Floats]):
+    need = np.concatenate([needs[view][part] for view, part in sample.places] or [np.zeros(0)])
+    views = {view for view, _ in sample.places} or {0}
+    top = max((float(needs[v].max(initial=0.0)) for v in views), default=0.0)
+    total = float(need.sum()) if sample.whole else float(needs[sample.places[0][0]].sum())
+    return replace(sample.omission, need=need, total=total, top=top)
+
+
+def _even(source: NDArray[np.str_], weight: Floats) -> Floats:
+    """The weights, scaled so that every source counts the same; of mean 1."""
+    names, inverse = np.unique(source, return_inverse=True)
+    sums = np.bincount(inverse, weights=weight, minlength=len(names))
+    return weight * (len(source) / len(names) / np.maximum(sums, 1e-12))[inverse]
+
+
+def curve(risk: Floats, lost: Floats, source: NDArray[np.str_], weight: Floats) -> tuple[Point, ...]:
+    """What comes of each limit of `LIMITS`.
+
+    Args:
+        risk: Estimated risks of compressions, from models that have not seen their source, shape (compressions,).
+        lost: Share of the needed strings that each lost, in [0, 1].
+        source: Where each is from.
+        weight: Compressions that each stands for.
+
+    Returns:
+        Points whose ``missed`` and ``average`` never fall.
+    """
+    points: list[Point] = []
+    missed = average = 0.0
+    harmless, lossy = lost == 0, lost > 0
+    for limit in LIMITS:
+        near = (risk <= limit) & (risk > limit / NEAR)
+        of = [rows for s in sorted(set(source)) if (rows := near & (source == s)).sum() >= LEAST]
+        if len(of) >= SOURCES:
+            shares = [float(np.average(lost[rows], weights=weight[rows])) for rows in of]
+            missed, average = max(missed, float(np.quantile(shares, SURE))), max(average, float(np.mean(shares)))
+        rejected = [float(np.average(risk[rows] > limit, weights=weight[rows])) for rows in (harmless, lossy)]
+        points.append(Point(limit, round(missed, 5), round(average, 5), round(rejected[0], 4), round(rejected[1], 4)))
+    return tuple(points)
+
+
+def _terms(rows: _Rows, crossed: Floats, mode: str) -> dict[str, float]:
+    """What the language model's terms add to the logit of the crossed risk; only what speaks the right way is kept."""
+    told = [t or {} for t in rows.terms]
+    asked = [i for i, t in enumerate(rows.terms) if t is not None]
+    names: list[str] = [t for t in TERMS if any(t in told[i] for i in asked)]
+    if not names or not 0 < rows.y[asked].sum() < len(asked):
+        return {}
+    logit = np.log(np.clip(crossed[asked], 1e-6, 1 - 1e-6) / np.clip(1 - crossed[asked], 1e-6, 1))
+    while names:
+        x = np.array([[told[i].get(t, 0.0) for t in names] for i in asked])
+        model = fit_logistic(x, rows.y[asked], rows.weight[asked], names, ridge=TERM_RIDGE, offset=logit)
+        # More of the query's surprise is a loss, more that can be told from what was kept is none.
+        wrong = [t for t, w in model.weights.items() if (w < 0) == (t == "anchor")]
+        if not wrong:
+            return {"bias": model.bias, **model.weights}
+        names = [t for t in names if t not in wrong]
+    return {}
+
+
+def _figures(rows: _Rows, crossed: Floats) -> dict[str, object]:
+    lost = rows.y > 0
+    by_source = {
+        s: auroc(list(crossed[rows.source == s]), list(lost[rows.source == s])) for s in sorted(set(rows.source))
+    }
+    known = {str(s): round(a, 3) for s, a in by_source.items() if a == a}
+    edge = float(np.quantile(crossed[~lost], 0.9))
+    return {
+        "compressions": len(lost),
+        "losses": int(lost.sum()),
+        "auroc": round(auroc(list(crossed), list(lost)), 3),
+        "auroc_by_source": known,
+        "caught_at_10_percent_false_fallbacks": round(float((crossed[lost] > edge).mean()), 3),
+    }
+
+
+def _joined(parts: Sequence[Detector]) -> Detector:
+    return Detector(
+        {k: v for p in parts for k, v in p.needs.items()},
+        {k: v for p in parts for k, v in p.segment.items()},
+        {k: v for p in parts for k, v in p.output.items()},
+        {k: v for p in parts for k, v in p.terms.items()},
+        {k: v for p in parts for k, v in p.curves.items()},
+        {k: v for p in parts for k, v in p.figures.items()},
     )
 
 
-def _logistic(
-    x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64], ridge: float
-) -> NDArray[np.float64]:
-    """Ridge logistic regression by Newton's method.
+def write(detectors: Mapping[str, Detector], folder: Path) -> None:
+    """One folder per source, for ``ctxshrink bench guardrail --detectors``."""
+    from ctxshrink.guardrails.detector import save_detector
 
-    Iteratively reweighted least squares (Hastie, Tibshirani and
-    Friedman, The Elements of Statistical Learning, section 4.4.1).
-
-    Returns:
-        Bias and weights for the raw features, shape (1 + features,).
-    """
-    mean, scale = x.mean(0), x.std(0)
-    scale[scale == 0] = 1.0
-    z = np.hstack([np.ones((len(x), 1)), (x - mean) / scale])
-    penalty = np.diag([1e-6] + [ridge] * x.shape[1])
-    w = np.zeros(z.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(z @ w, -30, 30)))
-        gradient = z.T @ (weight * (p - y)) + penalty @ w
-        hessian = (z * (weight * p * (1 - p))[:, None]).T @ z + penalty
-        step = np.linalg.solve(hessian, gradient)
-        w = w - step
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    raw = w[1:] / scale
-    return np.concatenate([[w[0] - float(raw @ mean)], raw])
-
-
-def _predict(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-np.clip(weights[0] + x @ weights[1:], -30, 30)))
-
-
-def save(fits: Mapping[str, Fit], folder: Path) -> None:
-    """Write ``config.json`` with the calibrations and the figures behind them."""
-    stored = {
-        mode: {"bias": f.calibration.bias, "weights": dict(f.calibration.weights), "threshold": f.calibration.threshold}
-        for mode, f in fits.items()
-    }
-    figures = {mode: _figures(f) for mode, f in fits.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"calibrations": stored, "figures": figures}, indent=1)
-    (folder / "config.json").write_text(text + "\n", "utf-8")
-
-
-def _figures(fitted: Fit) -> dict[str, Any]:
-    return {
-        "examples": fitted.examples,
-        "losses": fitted.losses,
-        "auroc": round(fitted.auroc, 3),
-        "auroc_by_source": {s: round(a, 3) for s, a in fitted.auroc_by_source.items()},
-        "auroc_by_feature": {n: round(a, 3) for n, a in fitted.auroc_by_feature.items()},
-        "caught": round(fitted.caught, 3),
-        "false_fallbacks": round(fitted.false_fallbacks, 3),
-    }
+    for source, detector in detectors.items():
+        save_detector(detector, folder / source)

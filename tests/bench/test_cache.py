@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from ctxshrink import Adaptive, ConfigError, Shrinker
 from ctxshrink.bench.cache import Outcome, Strategy, replay, strategies, summarize
 from ctxshrink.bench.data import ChatRecord, Probe
-from ctxshrink.bench.simulated import SimulatedCache, render
 from ctxshrink.cli import app
 from ctxshrink.economics import Usage
+from ctxshrink.economics.simulated import SimulatedCache, render
 from ctxshrink.prefix import Birth
 from ctxshrink.providers import RULES
 from ctxshrink.testing import WordCounter
@@ -164,7 +164,8 @@ def test_the_command_writes_what_it_shows(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["bench", "cache", *options])
     assert done.exit_code == 0, done.output
     found = json.loads(report.read_text())
-    assert [s["strategy"] for s in found["summaries"]["agent"]] == ["none", "ctxshrink", "rewrite every turn"]
+    shown = [s["strategy"] for s in found["summaries"]["agent"]]
+    assert shown == ["none", "ctxshrink", "rewrite every turn", "ctxshrink, economics", "every turn, economics"]
     assert "rewrite every turn" in done.output
     wrong = CliRunner().invoke(app, ["bench", "cache", "--data", str(data), "--providers", "nobody"])
     assert wrong.exit_code != 0

@@ -179,6 +179,13 @@ def test_chat_has_no_question_to_rank_by(tmp_path: Path) -> None:
     assert "hybrid: ranks by the question, which is unseen here" in " ".join(done.stderr.split())
 
 
+@pytest.mark.parametrize("lengths", ["inf", "1k,-3", "0.5"])
+def test_lengths_are_finite_and_positive(lengths: str) -> None:
+    done = CliRunner().invoke(app, ["bench", "speed", "--lengths", lengths])
+    assert done.exit_code == 2
+    assert "--lengths must be 1 or more tokens" in " ".join(done.stderr.split())
+
+
 def test_peers_need_an_encoder() -> None:
     done = CliRunner().invoke(app, ["bench", "speed", "--peers"])
     assert done.exit_code == 2

@@ -108,7 +108,9 @@ def test_rag_scores_by_answers_then_facts_then_support() -> None:
     assert Rag().scores(record((), ("Ada", "Eve")), text) == {"score": 0.5, "facts": 0.5, "support": 1.0}
     assert Rag().scores(record((), ()), text) == {"score": 1.0, "support": 1.0}
     assert Rag().needed(record(("Eve", "Bo"), ()), text) == [True]
-    assert Rag().needed(record((), ("Bo",)), text) == []
+    assert Rag().needed(record((), ("Bo", "Eve")), text) == [True, False]
+    assert Rag().needed(record((), ()), text) == [True]
+    assert Rag().needed(record((), ()), Haystack("Ada met Eve in Rome.")) == [False]
 
 
 def test_a_multi_hop_record_is_kept_when_all_its_support_is() -> None:

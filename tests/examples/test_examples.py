@@ -20,6 +20,7 @@ SAYS = {
     "quickstart": "handbook-12",
     "openai_agent_loop": "answer: The cellar was at 11 degrees at 13:00",
     "decorator": "the deposit is 250 euros",
+    "observe": "6 reused strings would have been missed",
     "langchain_rag": "Smoke detectors must be tested every 6 months",
     "langchain_agent": "answer: web-2 could not reach db-1 at 09:41.",
     "llamaindex_agent": "The harbour depot has 31 free bays.",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ctxshrink.scorers import EmbeddedScorer, TransformersScorer
+from ctxshrink.scorers import EmbeddedScorer, ServerScorer, TransformersScorer
 from ctxshrink.training.bpe import BOS, train_bpe
 from ctxshrink.training.config import ModelConfig
 from ctxshrink.training.export import dequantized, write_model
 from ctxshrink.types import Scorer
+from tests.scorers.loopback import Completions, serve
 
 CONFIG = ModelConfig(
     num_hidden_layers=2,
@@ -70,6 +72,20 @@ class Tiny:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """These models are too small for more threads, and waiting for each other costs them more than it brings."""
+    try:
+        import torch
+    except ImportError:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """The tiny model, exported."""
@@ -84,11 +100,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return Tiny(folder, dequantized(weights), tokenizer)
 
 
-def embedded(tiny: Tiny) -> Scorer:
+def embedded(tiny: Tiny, stack: ExitStack) -> Scorer:
     return EmbeddedScorer(tiny.folder, threads=1)
 
 
-def hugging_face(tiny: Tiny) -> Scorer:
+def loaded(tiny: Tiny) -> tuple[Any, Any]:
+    """The Hugging Face model and its tokenizer."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     config = transformers.LlamaConfig(
@@ -112,14 +129,29 @@ def hugging_face(tiny: Tiny) -> Scorer:
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(tiny.folder / "tokenizer.json"), bos_token=BOS, clean_up_tokenization_spaces=False
     )
-    return TransformersScorer(model, tokenizer)
+    return model.eval(), tokenizer
 
 
-SCORERS: dict[str, Callable[[Tiny], Scorer]] = {"embedded": embedded, "transformers": hugging_face}
+def hugging_face(tiny: Tiny, stack: ExitStack) -> Scorer:
+    return TransformersScorer(*loaded(tiny))
+
+
+def server(tiny: Tiny, stack: ExitStack) -> Scorer:
+    window = CONFIG.max_position_embeddings
+    url = stack.enter_context(serve(Completions(*loaded(tiny), name="tiny-llama", window=window + 2)))
+    return ServerScorer(url, "tiny-llama", max_context=window)
+
+
+SCORERS: dict[str, Callable[[Tiny, ExitStack], Scorer]] = {
+    "embedded": embedded,
+    "transformers": hugging_face,
+    "server": server,
+}
 """Every scorer that the contract holds for; a new one is one line here."""
 
 
 @pytest.fixture(scope="session", params=SCORERS)
-def scorer(request: pytest.FixtureRequest, tiny: Tiny) -> Scorer:
+def scorer(request: pytest.FixtureRequest, tiny: Tiny) -> Iterator[Scorer]:
     """Each scorer in turn, over the tiny model."""
-    return SCORERS[request.param](tiny)
+    with ExitStack() as stack:
+        yield SCORERS[request.param](tiny, stack)

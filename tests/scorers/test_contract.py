@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ctxshrink.testing import check_scorer
 from ctxshrink.types import Scorer
 from tests.scorers.conftest import CONFIG, TEXT, Tiny
 from tests.scorers.reference import reference_nll
@@ -122,3 +123,7 @@ def test_threads_share_a_scorer(scorer: Scorer) -> None:
         found = list(pool.map(lambda p: scorer.nll([p])[0], pairs))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=TOLERANCE)
+
+
+def test_the_shipped_checks_accept_it(scorer: Scorer) -> None:
+    check_scorer(scorer)

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
-from ctxshrink.economics import Usage
+from ctxshrink.economics.prices import Usage
 from ctxshrink.providers import CacheRules
 from ctxshrink.types import TokenCounter
 
 SECONDS: Final = 20.0
 """Time between two requests: well within every lifetime, as in an agent's loop."""
+
+_PREFIX: Final = "\0"
+"""Stands for what comes before the messages; no message is rendered like it."""
 
 
 class SimulatedCache:
@@ -25,34 +28,46 @@ class SimulatedCache:
     Args:
         rules: The provider's.
         counter: Counts tokens of rendered messages.
+        prefix_tokens: Tokens that each request has before its messages: tool definitions, a system prompt.
     """
 
-    def __init__(self, rules: CacheRules, counter: TokenCounter) -> None:
-        self._rules, self._counter = rules, counter
-        self._sizes: dict[str, int] = {}
+    def __init__(self, rules: CacheRules, counter: TokenCounter, *, prefix_tokens: int = 0) -> None:
+        self._rules, self._counter, self._prefix = rules, counter, prefix_tokens
+        self._sizes: dict[str, int] = {_PREFIX: prefix_tokens}
         self._entries: dict[bytes, float] = {}  # Prefix that ends at a mark -> time of its last use.
         self._earlier: list[tuple[list[str], float]] = []
         self._now = 0.0
 
-    def request(self, messages: Sequence[dict[str, Any]], seconds: float = SECONDS) -> Usage:
+    def request(self, messages: Sequence[Mapping[str, Any]], seconds: float = SECONDS) -> Usage:
         """Sends a request, ``seconds`` after the one before; returns its input tokens."""
+        return self.send([render(m) for m in messages], leading(messages), seconds)
+
+    def send(self, rendered: Sequence[str], leading: int, seconds: float = SECONDS) -> Usage:
+        """`request`, of messages that were rendered before.
+
+        Args:
+            rendered: The messages, see `render`.
+            leading: How many of the first ones are instructions.
+            seconds: Since the request before.
+        """
         self._now += seconds
-        rendered = [render(m) for m in messages]
-        sizes = self._count(rendered)
+        here, leading = ([_PREFIX, *rendered], leading + 1) if self._prefix else (list(rendered), leading)
+        sizes = self._count(here)
         total = sum(sizes)
         if total < self._rules.min_prefix:
             return Usage(uncached=total)
         if self._rules.step is None:
-            return self._marked(messages, rendered, sizes)
-        read = min(max((self._common(rendered, r) for r in self._live()), default=0), total)
+            return self._marked(here, sizes, leading)
+        read = min(max((self._common(here, r) for r in self._live()), default=0), total)
         read = read // self._rules.step * self._rules.step
         read = read if read >= self._rules.min_prefix else 0
-        self._earlier.append((rendered, self._now))
+        # What this request begins with can give later ones no more than it does.
+        self._earlier = [(r, used) for r, used in self._earlier if r != here[: len(r)]]
+        self._earlier.append((here, self._now))
         stored = total // self._rules.step * self._rules.step
         return Usage(uncached=total - max(read, stored), written=max(0, stored - read), read=read)
 
-    def _marked(self, messages: Sequence[dict[str, Any]], rendered: list[str], sizes: list[int]) -> Usage:
-        leading = next((i for i, m in enumerate(messages) if m["role"] not in ("system", "developer")), len(messages))
+    def _marked(self, rendered: list[str], sizes: list[int], leading: int) -> Usage:
         state, read, size = blake2b(digest_size=16), 0, 0
         for i, (text, tokens) in enumerate(zip(rendered, sizes, strict=True), 1):
             data = text.encode("utf-8", "surrogatepass")
@@ -84,6 +99,11 @@ class SimulatedCache:
         new = [r for r in dict.fromkeys(rendered) if r not in self._sizes]
         self._sizes.update(zip(new, self._counter.count(new), strict=True))
         return [self._sizes[r] for r in rendered]
+
+
+def leading(messages: Sequence[Mapping[str, Any]]) -> int:
+    """How many of the first messages are instructions."""
+    return next((i for i, m in enumerate(messages) if m.get("role") not in ("system", "developer")), len(messages))
 
 
 def render(message: Mapping[str, Any]) -> str:

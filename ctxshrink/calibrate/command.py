@@ -1,0 +1,146 @@
+"""``ctxshrink calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ctxshrink._console import console, fail_cleanly, progress
+from ctxshrink.errors import ConfigError
+
+
+@fail_cleanly
+def calibrate(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Labelled records: a .jsonl file or a folder of them, as ctxshrink bench reads them."),
+    ] = None,
+    traces: Annotated[
+        Path | None,
+        typer.Option(help="Instead: logged conversations, .json or .jsonl; what later turns reused was needed."),
+    ] = None,
+    max_miss_rate: Annotated[
+        float, typer.Option(help="Most of the needed strings that may be lost, in (0, 1).")
+    ] = 0.02,
+    out: Annotated[Path, typer.Option(help="The policy file to write.")] = Path("ctxshrink.toml"),
+    keep: Annotated[str, typer.Option(help="Shares to keep that are tried, separated by commas.")] = "0.5,0.25,0.1",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Most records per file, drawn at random; of traces the first ones.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of --limit's draw and of the bootstrap.")] = 0,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="Also write settings, environment and all figures to this file.")
+    ] = None,
+) -> None:
+    """Fit the guardrail to your own traffic and write a policy file, with what it will save and lose."""
+    from ctxshrink.policyfile import write_policy_file
+
+    from . import run
+    from .examples import read_labelled
+    from .report import show
+    from .traces import read_traces
+
+    run.check_limit(max_miss_rate)
+    keeps = run.check_keeps(_numbers(keep))
+    if data is not None and traces is None:
+        found = read_labelled(data, limit=limit, seed=seed)
+    elif traces is not None and data is None:
+        found = read_traces(traces, limit=limit)
+    else:
+        raise ConfigError("give --data (records that name what is needed) or --traces (logged conversations)")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: no such folder")
+    with progress() as bar:
+        job = bar.add_task(run.STAGES[0], total=len(found.examples))
+
+        def step(stage: str) -> None:
+            bar.update(job, description=stage, advance=stage == run.STAGES[0])
+
+        calibrated = run.calibrate(found, max_miss_rate, keeps=keeps, seed=seed, progress=step)
+    write_policy_file(out, calibrated.settings)
+    show(calibrated, console() if console().is_terminal else console(width=140))
+    console().print(f"written to {out}", markup=False)
+    if json_out is not None:
+        settings: dict[str, Any] = {
+            "data": found.name,
+            "labels": found.labels,
+            "max_miss_rate": max_miss_rate,
+            "keep": keeps,
+            "limit": limit,
+            "seed": seed,
+        }
+        _write(json_out, settings, calibrated.to_dict())
+
+
+@fail_cleanly
+def compare(
+    data: Annotated[
+        Path,
+        typer.Option(help="A .jsonl file, a folder of them, or a folder of rag, chat and tools, as bench reads them."),
+    ],
+    max_miss_rate: Annotated[
+        float, typer.Option(help="Most of the needed strings that may be lost, in (0, 1).")
+    ] = 0.02,
+    keep: Annotated[str, typer.Option(help="Shares to keep, separated by commas.")] = "0.5,0.25,0.1",
+    examples: Annotated[int, typer.Option(min=10, help="Most records of a source to calibrate on.")] = 200,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most records of a source to measure on.")] = None,
+    live: Annotated[
+        bool, typer.Option("--live/--simulated", help="Measure with retries and fallbacks, or count rejected as whole.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Of the draws and of the bootstrap.")] = 0,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="Also write settings, environment and all rows to this file.")
+    ] = None,
+) -> None:
+    """Whether calibrating on one half of a source lowers its miss rate, or raises its savings, on the other half."""
+    from ctxshrink.guardrails import PerplexityGuardrail
+
+    from . import sources
+
+    out = console() if console().is_terminal else console(width=180)
+    with progress() as bar:
+        job = bar.add_task("starting", total=None)
+        rows = sources.compare_sources(
+            data,
+            lambda _, adjustments: PerplexityGuardrail(max_miss_rate=max_miss_rate, adjustments=adjustments),
+            max_miss_rate=max_miss_rate,
+            keeps=_numbers(keep),
+            examples=examples,
+            limit=limit,
+            live=live,
+            seed=seed,
+            progress=lambda source: bar.update(job, description=source),
+        )
+    sources.show_sources(rows, out)
+    if json_out is not None:
+        settings: dict[str, Any] = {
+            "data": data.name,
+            "max_miss_rate": max_miss_rate,
+            "keep": _numbers(keep),
+            "examples": examples,
+            "limit": limit,
+            "live": live,
+            "seed": seed,
+        }
+        _write(json_out, settings, {"sources": [row.to_dict() for row in rows]})
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ConfigError(f"--keep must be numbers separated by commas; got {text!r}") from None
+
+
+def _write(path: Path, settings: dict[str, Any], found: dict[str, Any]) -> None:
+    import json
+
+    from ctxshrink._environment import environment
+
+    try:
+        report = {"settings": settings, "environment": environment(), **found}
+        path.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from error

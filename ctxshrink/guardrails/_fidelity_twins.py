@@ -1,0 +1,136 @@
+"""Units of a text that are a unit of the original but for a few tokens: compared place by place.
+
+An alignment may match two numbers that changed places, each with the other's place. Here they are told apart: nothing
+but the numbers, or one or two words, is different.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+from ._fidelity_findings import Findings, alike, around, digits, numbers_item, quote
+from ._fidelity_tokens import Kind, Tokens, omissions
+from ._fidelity_words import CHANGING
+
+MAX_DIFFERENT = 0.25
+"""Share of the places that may differ; two always may."""
+_LEAST = 3
+
+
+class Twins:
+    """Finds the twins of a text's units and notes what differs.
+
+    Args:
+        source: The original.
+        text: The shorter text.
+        origin: For each token of the text its index in the original, or -1.
+        known: All normal forms of the original.
+        found: Where findings go.
+
+    Attributes:
+        here: Units of the text that were compared.
+        there: Units of the original that they were compared with.
+        told: Tokens of the original that a finding names.
+    """
+
+    def __init__(self, source: Tokens, text: Tokens, origin: list[int], known: frozenset[str], found: Findings) -> None:
+        self.source, self.text, self.known, self.found = source, text, known, found
+        self.here: set[int] = set()
+        self.there: set[int] = set()
+        self.told: set[int] = set()
+        gaps = omissions(source, text, origin)
+        numeric: dict[tuple[str, ...], int] = {}
+        for a, b in pairwise(source.bounds):
+            if b - a > 1 and all(kind is Kind.NUMBER for kind in source.kind[a:b]):
+                numeric.setdefault(tuple(sorted(source.norm[a:b])), a)
+        ranges = {source.unit[a]: range(a, b) for a, b in pairwise(source.bounds)}
+        for a, b in pairwise(text.bounds):
+            if all(origin[i] >= 0 and origin[i] == origin[a] + i - a for i in range(a, b)):
+                continue
+            if gaps and any(i in gaps for i in range(a + 1, b)):
+                continue
+            if self._shuffled(range(a, b), numeric):
+                self.here.add(text.unit[a])
+                continue
+            votes = Counter(source.unit[q] for q in origin[a:b] if q >= 0)
+            if not votes:
+                continue
+            unit = votes.most_common(1)[0][0]
+            if self._places(range(a, b), ranges[unit]) or self._numbers(range(a, b), ranges[unit]):
+                self.here.add(text.unit[a])
+                self.there.add(unit)
+
+    def _shuffled(self, ours: range, numeric: dict[tuple[str, ...], int]) -> bool:
+        """Units of nothing but numbers have no words to be compared by: the same numbers in another order."""
+        if not numeric or any(self.text.kind[k] is not Kind.NUMBER for k in ours):
+            return False
+        q = numeric.get(tuple(sorted(self.text.norm[k] for k in ours)))
+        if q is None:
+            return False
+        said, was = quote(self.text, ours[0]), quote(self.source, q)
+        self.found.add("swapped", f"says {said} where the original says {was}")
+        return True
+
+    def _places(self, ours: range, theirs: range) -> bool:
+        """Compare token by token, where there are as many and nearly all are the same."""
+        if len(ours) != len(theirs) or len(ours) < _LEAST:
+            return False
+        text, source = self.text, self.source
+        different = [(k, q) for k, q in zip(ours, theirs, strict=True) if text.norm[k] != source.norm[q]]
+        if len(different) > max(2, MAX_DIFFERENT * len(ours)):
+            return False
+        for k, q in different:
+            self._exchanged(k, q)
+        return True
+
+    def _exchanged(self, k: int, q: int) -> None:
+        text, source = self.text, self.source
+        new, old = text.kind[k], source.kind[q]
+        if alike(text.norm[k], source.norm[q]) and Kind.NUMBER not in (new, old):
+            return
+        said = f"says {quote(text, k)} where the original says {quote(source, q)}"
+        known = text.norm[k] in self.known
+        if Kind.NUMBER in (new, old) or Kind.NAME in (new, old):
+            self.found.add("swapped" if known else "altered", said)
+        elif (new is Kind.NEGATION) != (old is Kind.NEGATION) or old is Kind.LIMIT:
+            self.found.add("negations", said)
+        elif Kind.FUNCTION not in (new, old) or {text.norm[k], source.norm[q]} <= CHANGING:
+            self.found.add("replaced", said)
+        self.told.add(q)
+
+    def _numbers(self, ours: range, theirs: range) -> bool:
+        """Compare the numbers between the words, where the words are the same."""
+        words, mine = _parts(self.text, ours)
+        same, others = _parts(self.source, theirs)
+        if not words or words != same:
+            return False
+        all_known = frozenset(digits(self.source, group) for group in others)
+        for new, old in zip(mine, others, strict=True):
+            said, was = digits(self.text, new), digits(self.source, old)
+            if said == was or (not old and all(numbers_item(self.source, self.text, k) for k in new)):
+                continue
+            self.told.update(old)
+            if not new:
+                self.found.add("cut", f"drops the {quote(self.source, old[0])} of {around(self.source, old[0])}")
+                continue
+            known = said in all_known or all(self.text.norm[k] in self.known for k in new)
+            reason = f"says {quote(self.text, new[0])}"
+            reason += (
+                f" where the original says {quote(self.source, old[0])}" if old else ", where the original has none"
+            )
+            self.found.add("swapped" if known else "altered", reason)
+        return True
+
+
+def _parts(tokens: Tokens, where: range) -> tuple[list[str], list[list[int]]]:
+    """The words, and the numbers before, between and after them."""
+    words: list[str] = []
+    numbers: list[list[int]] = [[]]
+    for i in where:
+        if tokens.kind[i] is Kind.NUMBER:
+            numbers[-1].append(i)
+        else:
+            words.append(tokens.norm[i])
+            numbers.append([])
+    return words, numbers

@@ -1,0 +1,86 @@
+"""Words that carry no fact, and words without which a sentence says something else, in six languages."""
+
+from __future__ import annotations
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+NEGATIONS = _set(
+    """not never no none nor neither without nobody nothing nowhere hardly
+    nicht kein keine keinen keiner keinem keines nie niemals nirgends niemand nichts ohne weder
+    ne n pas jamais aucun aucune sans ni rien personne guère nulle
+    nunca jamás ningún ninguno ninguna sin nadie nada tampoco
+    不 没 沒 未 无 無 非 别 別 勿 否 ない ません なかっ なし ずに ざる"""
+)
+"""A sentence that loses one says the opposite. ``n`` is the French n'; the English n't is spelled out as "not"."""
+
+LIMITS = _set(
+    """only unless except until least most maximum minimum if fewer less more longer exactly almost
+    nur außer ausser höchstens mindestens sofern falls wenn maximal weniger mehr fast bis
+    seulement uniquement sauf excepté moins plus maximum minimum si jusqu presque
+    solo sólo solamente únicamente salvo excepto menos más máximo mínimo si hasta casi
+    仅 僅 只 除 のみ だけ しか 以外 以上 以下 未満 未满 至少 至多 最多 最少 超过 超過"""
+)
+"""Quantifiers and conditions: without one a sentence says more than it did."""
+
+FUNCTION = _set(
+    """a an the of to in on at by for from with as and or but so that this these those there here it its he she they
+    them his her their our your my we you i me us him who whom which what where when how than then too also just very
+    is are was were be been being am do does did done has have had having will would can could shall should may might
+    must such into onto over under about between through during before after above below up down out off again further
+    while because both each any all some other own same s t d ll re ve m o
+    der die das den dem des ein eine einen einem einer eines und oder aber auch so daß dass im am um zu zur zum von
+    vom mit bei beim auf aus an für durch gegen über unter vor nach seit als wie er sie es wir ihr ich du man sich ist
+    sind war waren sein hat haben hatte hatten wird werden wurde wurden worden kann können muss müssen soll sollte noch
+    schon denn dann da hier dort diese dieser dieses diesem diesen jene welche welcher welches
+    le la les l un une du des de d et ou mais donc car que qu qui quoi dont où ce cet cette ces c il elle ils elles on
+    nous vous je j tu me se son sa ses leur leurs mon ma mes notre votre au aux en dans par pour sur avec chez vers
+    est sont était étaient être été a ont avait avaient avoir y comme aussi très lui
+    el los las lo una unos unas del al y e o u pero que quien cual cuyo donde cuando como esto esta este estos estas
+    ese esa eso su sus mi mis tu tus nuestro nos se le les me te es son era eran fue fueron ser sido está están ha han
+    había haber por para con entre desde sobre también muy ya
+    的 了 是 在 和 与 與 及 或 也 都 就 而 被 把 给 給 等 之 其 所 以 于 於 则 則 着 過 过 个 個 这 這 那 有"""
+) - (NEGATIONS | LIMITS)
+"""May go without a change of what is said."""
+
+GERMAN = _set("der die das und ist nicht den dem ein eine einen mit von zu auf für im sich auch wird als")
+OTHERS = _set("the of and to in is le la les el los un que et y a en del du des est por for on")
+"""Where the first are more than the second, a text is German, whose nouns all have a capital."""
+
+OPPOSITES = (
+    ("increase", "decrease"), ("rise", "fall"), ("rose", "fell"), ("up", "down"), ("before", "after"),
+    ("above", "below"), ("over", "under"), ("always", "never"), ("all", "some"), ("must", "may"), ("can", "must"),
+    ("und", "oder"), ("vor", "nach"), ("über", "unter"), ("and", "or"), ("et", "ou"), ("y", "o"), ("avant", "après"),
+)  # fmt: skip
+CHANGING = frozenset(word for pair in OPPOSITES for word in pair)
+"""Function words that may go, but not be exchanged for another of these."""
+
+_SYNONYMS = (
+    "large big", "small little", "begin start", "began started", "end finish", "buy purchase", "bought purchased",
+    "show display", "help assist", "quick fast rapid", "city town", "film movie", "near close", "often frequently",
+    "use utilize employ", "about approximately roughly", "usually normally generally", "however nevertheless",
+    "build construct", "built constructed", "make create", "made created", "get obtain receive", "say state",
+    "said stated", "main primary principal", "many numerous", "several various", "located situated",
+    "also additionally",
+    "groß gross riesig", "beginnen anfangen", "ungefähr etwa circa", "grand gros", "environ approximativement",
+    "grande gran", "aproximadamente unos",
+)  # fmt: skip
+SYNONYMS = {word: i for i, group in enumerate(_SYNONYMS) for word in group.split()}
+"""Group number of words that say the same; a few, so that a plain rewording is not taken for a changed fact."""
+
+CONTRACTIONS = {"cannot": ("can", "not"), "can't": ("can", "not"), "won't": ("will", "not"), "shan't": ("shall", "not")}
+
+NUMBER_WORDS = {
+    word: str(value)
+    for words in (
+        "zero one two three four five six seven eight nine ten eleven twelve",
+        "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
+        "zéro un deux trois quatre cinq six sept huit neuf dix onze douze",
+        "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce",
+        "〇 一 二 三 四 五 六 七 八 九 十",
+    )
+    for value, word in enumerate(words.split())
+}
+"""Small numbers that may be written as digits."""

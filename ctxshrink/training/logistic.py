@@ -1,0 +1,50 @@
+"""Ridge logistic regression with weights, fractional labels and an offset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctxshrink.guardrails.detector import Logistic
+
+Floats = NDArray[np.float64]
+
+
+def fit_logistic(
+    x: Floats, y: Floats, weight: Floats, names: Sequence[str], *, ridge: float = 1.0, offset: Floats | None = None
+) -> Logistic:
+    """Newton's method (iteratively reweighted least squares).
+
+    Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, section 4.4.1.
+
+    Args:
+        x: Features, shape (rows, features).
+        y: Labels or shares in [0, 1], shape (rows,).
+        weight: Of each row, scaled to a mean of 1; shape (rows,).
+        names: Of the features.
+        ridge: L2 penalty on the weights of standardised features.
+        offset: Added to the logit of each row, shape (rows,).
+
+    Returns:
+        The model of the raw features, rounded to six digits.
+    """
+    weight = weight / max(1e-12, float(weight.mean()))
+    mean, scale = x.mean(0), x.std(0)
+    scale[scale == 0] = 1.0
+    z = np.hstack([np.ones((len(x), 1)), (x - mean) / scale])
+    base = np.zeros(len(x)) if offset is None else offset
+    penalty = np.diag([1e-6] + [ridge] * x.shape[1])
+    w = np.zeros(z.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(z @ w + base, -30, 30)))
+        gradient = z.T @ (weight * (p - y)) + penalty @ w
+        hessian = (z * (weight * np.maximum(p * (1 - p), 1e-9))[:, None]).T @ z + penalty
+        step = np.linalg.solve(hessian, gradient)
+        w = w - step
+        if float(np.abs(step).max()) < 1e-7:
+            break
+    raw = w[1:] / scale
+    bias = float(w[0] - raw @ mean)
+    return Logistic(round(bias, 6), {n: round(float(v), 6) for n, v in zip(names, raw, strict=True)})
