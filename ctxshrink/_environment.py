@@ -16,6 +16,7 @@ OPTIONAL: Final = {
     "torch": "train",
     "sqlalchemy": "store",
     "tree-sitter": "code",
+    "opentelemetry-api": "otel",
     "langchain-core": "langchain",
     "langchain": "langchain",
     "llama-index-core": "llama-index",

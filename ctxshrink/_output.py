@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ._attempts import finite
 from ._deadline import describe, within_deadline
 from .ladder import Ladder, softer
 from .types import Attempt, Call, Decision, Job, OutputGuardrail, Trial, Verdict
@@ -90,9 +91,7 @@ class _Judge:
         except Exception as error:  # noqa: BLE001  fail open: what nobody could judge is taken back, with this reason
             _log.warning("guardrail %s failed: %s", self._guardrail.name, type(error).__name__)
             return Verdict(False, 1.0, f"guardrail {self._guardrail.name} failed: {describe(error)}")
-        if not math.isfinite(verdict.score):
-            return Verdict(False, 1.0, f"the guardrail's score is {verdict.score}, not a number", verdict.features)
-        return verdict
+        return finite(verdict)
 
 
 def _restored(

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from ._attempts import candidates_of, finite, size_errors
 from ._deadline import DeadlineExceeded, describe, within_deadline
 from ._references import with_reference, without_reference
 from .types import Action, Attempt, Call, Candidate, Compressor, Decision, Guardrail, Job, OnReject, Trial, Verdict
@@ -156,7 +157,7 @@ class Ladder:
         if self.whole is None or not failed:
             return
         jobs = [replace(c.job, keep=1.0, max_tokens=call.tokens[c.job.segment.id]) for c in failed]
-        candidates = _candidates(self.whole, jobs, call)
+        candidates = candidates_of(self.whole, jobs, call)
         sizes = call.counter.count([c.text if c.error is None else "" for c in candidates])
         for climb, job, candidate, size in zip(failed, jobs, candidates, sizes, strict=True):
             fits = size < job.max_tokens and (self.on_reject == "exceed" or size <= _room(climb, climbs))
@@ -205,10 +206,10 @@ class Ladder:
         if not work:
             return
         jobs = [j for _, j in work]
-        raw = _candidates(compressor, [without_reference(j, call) for j in jobs], call)
+        raw = candidates_of(compressor, [without_reference(j, call) for j in jobs], call)
         candidates = [with_reference(j, c) for j, c in zip(jobs, raw, strict=True)]
         sizes = call.counter.count([c.text if c.error is None else "" for c in candidates])
-        errors = _size_errors(jobs, candidates, sizes, call)
+        errors = size_errors(jobs, candidates, sizes, call)
         judged = [i for i, j in enumerate(jobs) if errors[i] is None and candidates[i].text != j.segment.text]
         trials = [_trial(jobs[i], raw[i]) for i in judged]
         verdicts = dict(zip(judged, self._judge(trials, call), strict=True))
@@ -227,7 +228,7 @@ class Ladder:
         try:
             verdicts = within_deadline(lambda: guardrail.check(trials, call), call)
             if len(verdicts) == len(trials):
-                return [_finite(v) for v in verdicts]
+                return [finite(v) for v in verdicts]
             failure = f"gave {len(verdicts)} verdicts for {len(trials)} texts"
         except DeadlineExceeded:
             raise
@@ -245,7 +246,7 @@ class Ladder:
             return climb.decide("forced", reason, call, attempt, candidate)
         why = why or (climb.attempts[-1].error if climb.attempts else None) or "no attempt fitted"
         job = replace(climb.job, max_tokens=room, keep=room / call.tokens[climb.job.segment.id])
-        [raw] = _candidates(self.last_resort, [without_reference(job, call)], replace(call, deadline=None))
+        [raw] = candidates_of(self.last_resort, [without_reference(job, call)], replace(call, deadline=None))
         candidate = with_reference(job, raw)
         [tokens] = call.counter.count([candidate.text])
         if candidate.error is not None or tokens > room:
@@ -272,41 +273,3 @@ def _accept(climb: _Climb, candidate: Candidate, attempt: Attempt, call: Call) -
     return climb.decide(
         "emptied" if candidate.text == segment.empty else "compressed", reason, call, attempt, candidate
     )
-
-
-def _finite(verdict: Verdict) -> Verdict:
-    if math.isfinite(verdict.score):
-        return verdict
-    return Verdict(False, 1.0, f"the guardrail's score is {verdict.score}, not a number", verdict.features)
-
-
-def _candidates(compressor: Compressor, jobs: Sequence[Job], call: Call) -> list[Candidate]:
-    """Run a batch; where it fails as a whole, run its jobs one by one, so that one poisoned text costs only itself."""
-    try:
-        candidates = list(within_deadline(lambda: compressor.compress(jobs, call), call))
-        if len(candidates) == len(jobs):
-            return candidates
-        error = f"{compressor.name} gave {len(candidates)} candidates for {len(jobs)} jobs"
-    except DeadlineExceeded:
-        raise
-    except Exception as failure:  # noqa: BLE001  fail open: recorded on the attempt
-        _log.warning("compressor %s failed on %d segments: %s", compressor.name, len(jobs), type(failure).__name__)
-        error = f"{compressor.name} failed: {describe(failure)}"
-    if len(jobs) == 1:
-        return [Candidate("", error=error)]
-    return [c for j in jobs for c in _candidates(compressor, [j], call)]
-
-
-def _size_errors(jobs: list[Job], candidates: list[Candidate], sizes: list[int], call: Call) -> list[str | None]:
-    """Why a candidate is unusable by its size: larger than its original, or over its share while the batch is over."""
-    used = sum(n for n, c in zip(sizes, candidates, strict=True) if c.error is None)
-    over = used > sum(j.max_tokens for j in jobs)
-    errors: list[str | None] = []
-    for job, candidate, size in zip(jobs, candidates, sizes, strict=True):
-        before, error = call.tokens[job.segment.id], candidate.error
-        if error is None and size > before:
-            error = f"{size} tokens are more than the original's {before}"
-        if error is None and over and size > job.max_tokens:
-            error = f"{size} tokens are more than its share of {job.max_tokens}"
-        errors.append(error)
-    return errors

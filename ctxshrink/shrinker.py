@@ -6,47 +6,27 @@ plain Python data.
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from .compressors import get_compressor
+from ._settings import build_engine
+from ._twins import async_twin
 from .documents import parse_documents
 from .drift import DriftMonitor
 from .economics import Economics, Part
-from .engine import Engine
 from .errors import ConfigError
-from .guardrails import PerplexityGuardrail
 from .messages import Parsed, detect
-from .policies import Adaptive
 from .result import ShrinkResult
 from .seats import emptied
 from .text import content_type
-from .tokens import resolve_counter
 from .types import Compressor, Guardrail, OnReject, OriginalStore, Policy, Segment, TokenCounter
 
 if TYPE_CHECKING:
     from .telemetry import CallHook
 
-S = TypeVar("S")
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def async_twin(
-    method: Callable[Concatenate[S, P], T],
-) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
-    """The async counterpart of a method: the same work in a worker thread, the same signature for type checkers."""
-
-    @functools.wraps(method)
-    async def twin(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(method, self, *args, **kwargs)
-
-    twin.__name__ = twin.__qualname__ = "a" + method.__name__
-    twin.__doc__ = f"`{method.__name__}` in a worker thread; same arguments, same result."
-    return twin
 
 
 class Shrinker:
@@ -92,33 +72,9 @@ class Shrinker:
         telemetry: CallHook | None = None,
         monitor: DriftMonitor | None = None,
     ) -> None:
-        if policy is not None and not callable(policy):
-            raise ConfigError(f"policy must be callable, like Adaptive(); got {policy!r}")
-        if mode not in ("apply", "observe"):
-            raise ConfigError(f'mode must be "apply" or "observe"; got {mode!r}')
-        if deadline is not None and not deadline > 0:
-            raise ConfigError(f"deadline must be a positive number of seconds or None; got {deadline!r}")
-        if isinstance(compressors, str) or not compressors:
-            raise ConfigError('compressors must be a non-empty list of names or instances, like ["pruner"]')
-        if isinstance(guardrail, str):
-            if guardrail != "perplexity":
-                raise ConfigError(f'guardrail must be "perplexity", None or a Guardrail; got {guardrail!r}')
-            guardrail = PerplexityGuardrail()
-        elif guardrail is not None and not hasattr(guardrail, "check"):
-            raise ConfigError(f'guardrail must be "perplexity", None or have a check method; got {guardrail!r}')
-        if store is not None and not (hasattr(store, "save") and hasattr(store, "load")):
-            raise ConfigError(
-                f'store must be None or have save and load, like Store("sqlite:///context.db"); got {store!r}'
-            )
-        if economics is not None and not isinstance(economics, Economics):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(f'economics must be None or Economics(model="…"); got {economics!r}')
         if telemetry is not None and not hasattr(telemetry, "call"):
             raise ConfigError(f"telemetry must be None or have a call method, like Telemetry(); got {telemetry!r}")
-        found = tuple(get_compressor(c) for c in compressors)
-        policy = policy if policy is not None else Adaptive()
-        self._engine = Engine(
-            policy, found, guardrail, resolve_counter(counter), mode, deadline, store, economics, monitor
-        )
+        self._engine = build_engine(policy, compressors, guardrail, counter, mode, deadline, store, economics, monitor)
         self._telemetry = telemetry
 
     def __repr__(self) -> str:
@@ -147,7 +103,7 @@ class Shrinker:
 
         Args:
             path: A ``ctxshrink.toml``, as ``ctxshrink calibrate`` writes it.
-            compressors: As in the constructor; so are the others.
+            compressors: As in the constructor; so are all that follow.
             counter: See there.
             mode: See there.
             deadline: See there.
@@ -163,8 +119,8 @@ class Shrinker:
         parts = shrinker_settings(path)
         return cls(
             policy=parts.policy,
-            compressors=compressors,
             guardrail=parts.guardrail,
+            compressors=compressors,
             counter=counter,
             mode=mode,
             deadline=deadline,
@@ -175,7 +131,7 @@ class Shrinker:
         )
 
     def through(self, work: Callable[[], ShrinkResult[T]]) -> ShrinkResult[T]:
-        """Run a call's work through the `telemetry` of this shrinker; calls inside of it are part of it."""
+        """Run a call's work through the `telemetry`; calls inside of it are part of it."""
         return work() if self._telemetry is None else self._telemetry.call(work, self._engine)
 
     @property
@@ -234,9 +190,8 @@ class Shrinker:
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"text must be a str; got {type(text).__name__}. For lists use shrink_documents")
         segment = Segment("0", text, content_type=content_type(text))
-        result = self._run(
-            [segment], "request", query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
-        )
+        settings = {"query": query, "keep": keep, "max_tokens": max_tokens, "on_reject": on_reject, "strict": strict}
+        result = self._run([segment], "request", **settings)
         return result.with_output(result.output["0"])
 
     def shrink_documents(
@@ -270,9 +225,8 @@ class Shrinker:
             ConfigError: An argument is wrong.
         """
         parsed = parse_documents(docs, pin=pin)
-        result = self._shrink_parsed(
-            parsed, docs, "request", query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
-        )
+        settings = {"query": query, "keep": keep, "max_tokens": max_tokens, "on_reject": on_reject, "strict": strict}
+        result = self._parsed(parsed, docs, "request", **settings)
         if drop_empty and self.mode == "apply":
             pairs = zip(result.output, result.decisions, strict=True)
             return result.with_output([doc for doc, decision in pairs if not emptied(decision)])
@@ -309,20 +263,10 @@ class Shrinker:
             ConfigError: An argument is wrong.
         """
         parsed = detect(messages).parse(messages, pin=pin)
-        return self._shrink_parsed(
-            parsed,
-            messages,
-            "history",
-            query=query,
-            keep=keep,
-            max_tokens=max_tokens,
-            on_reject=on_reject,
-            strict=strict,
-        )
+        settings = {"query": query, "keep": keep, "max_tokens": max_tokens, "on_reject": on_reject, "strict": strict}
+        return self._parsed(parsed, messages, "history", **settings)
 
-    def _shrink_parsed(
-        self, parsed: Parsed, source: Sequence[Any], of: Part, **settings: Any
-    ) -> ShrinkResult[list[Any]]:
+    def _parsed(self, parsed: Parsed, source: Sequence[Any], of: Part, **settings: Any) -> ShrinkResult[list[Any]]:
         result = self._run(parsed.segments, of, **settings)
         return result.with_output(list(source) if self.mode == "observe" else parsed.rebuild(result.output))
 
@@ -344,9 +288,8 @@ class Shrinker:
         Raises:
             ConfigError: An argument is wrong, two segments share an id, or the policy's answer is not usable.
         """
-        return self._run(
-            segments, "part", query=query, keep=keep, max_tokens=max_tokens, on_reject=on_reject, strict=strict
-        )
+        settings = {"query": query, "keep": keep, "max_tokens": max_tokens, "on_reject": on_reject, "strict": strict}
+        return self._run(segments, "part", **settings)
 
     def _run(self, segments: Sequence[Segment], of: Part, **settings: Any) -> ShrinkResult[dict[str, str]]:
         return self.through(functools.partial(self._engine.run, segments, of=of, **settings))

@@ -78,12 +78,8 @@ _STOPS = frozenset(_STOP_WORDS.split())
 _WORD = re.compile(rf"[^\W_{CJK}]+(?:['’][^\W_{CJK}]+)*")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20}){0,3}")
 _SYNONYMS = (
-    ("large", "big"),
-    ("began", "started"),
-    ("film", "movie"),
-    ("often", "frequently"),
-    ("also", "additionally"),
-)
+    ("large", "big"), ("began", "started"), ("film", "movie"), ("often", "frequently"), ("also", "additionally"),
+)  # fmt: skip
 _NAMES = ("Marlow", "Ostrava", "Henriksen", "Tadeusz", "Bramley", "Corvella")
 _OPPOSITES = (
     ("increased", "decreased"), ("first", "last"), ("before", "after"), ("largest", "smallest"), ("above", "below"),
@@ -107,8 +103,7 @@ def swap_numbers(case: Case) -> str:
     first = random.Random(case.seed).choice(found) if first is None else first
     others = [m for m in found if m.group() != first.group()]
     other = min(others, key=lambda m: (abs(m.start() - first.start()), m.start()))
-    a, b = sorted((first, other), key=lambda m: m.start())
-    text = case.text
+    (a, b), text = sorted((first, other), key=lambda m: m.start()), case.text
     return text[: a.start()] + b.group() + text[a.end() : b.start()] + a.group() + text[b.end() :]
 
 
@@ -131,7 +126,7 @@ def filler(case: Case) -> str:
     def worth(span: tuple[int, int]) -> float:
         text = case.text[span[0] : span[1]]
         words = normalize(text).split()
-        facts = len(_NUMBER.findall(text)) + sum(c.isupper() for c in text) / 2 + 3 * sum(w in asked for w in words)
+        facts = len(_NUMBER.findall(text)) + sum(map(str.isupper, text)) / 2 + 3 * sum(w in asked for w in words)
         return facts / max(1, len(text))
 
     kept: list[tuple[int, int]] = []
@@ -182,9 +177,7 @@ def identity(case: Case) -> str:
 def white_space(case: Case) -> str:
     """Other white space between the same words."""
     pick = random.Random(case.seed)
-    return "".join(
-        p if not p.isspace() else pick.choice((" ", "  ", "\n", " \n")) for p in re.split(r"(\s+)", case.text)
-    )
+    return re.sub(r"\s+", lambda _: pick.choice((" ", "  ", "\n", " \n")), case.text)
 
 
 def drop_stops(case: Case) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,22 +90,29 @@ def compare(
     live: Annotated[
         bool, typer.Option("--live/--simulated", help="Measure with retries and fallbacks, or count rejected as whole.")
     ] = True,
+    detectors: Annotated[
+        Path | None, typer.Option(help="Models fitted without each source, as train guardrail --crossed writes them.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the draws and of the bootstrap.")] = 0,
     json_out: Annotated[
         Path | None, typer.Option("--json", help="Also write settings, environment and all rows to this file.")
     ] = None,
 ) -> None:
     """Whether calibrating on one half of a source lowers its miss rate, or raises its savings, on the other half."""
-    from ctxshrink.guardrails import PerplexityGuardrail
+    from ctxshrink.guardrails import Adjustment, PerplexityGuardrail, load_detector
 
     from . import sources
+
+    def guardrail(source: str, adjustments: Mapping[str, Adjustment]) -> PerplexityGuardrail:
+        detector = None if detectors is None else load_detector(detectors / source)
+        return PerplexityGuardrail(max_miss_rate=max_miss_rate, detector=detector, adjustments=adjustments)
 
     out = console() if console().is_terminal else console(width=180)
     with progress() as bar:
         job = bar.add_task("starting", total=None)
         rows = sources.compare_sources(
             data,
-            lambda _, adjustments: PerplexityGuardrail(max_miss_rate=max_miss_rate, adjustments=adjustments),
+            guardrail,
             max_miss_rate=max_miss_rate,
             keeps=_numbers(keep),
             examples=examples,

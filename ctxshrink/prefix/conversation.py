@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ctxshrink._twins import async_twin
 from ctxshrink.errors import ConfigError
 from ctxshrink.messages import Pin
 from ctxshrink.policies import check_keep, check_max_tokens, policy_goal
@@ -18,7 +19,7 @@ from ctxshrink.prefix.rewriting import FROZEN, LOST, WAITING, Born, Request
 from ctxshrink.prefix.steps import Steps
 from ctxshrink.providers import CacheRules, cache_rules
 from ctxshrink.result import ShrinkResult
-from ctxshrink.shrinker import Shrinker, async_twin
+from ctxshrink.shrinker import Shrinker
 from ctxshrink.types import Decision, Goal
 
 

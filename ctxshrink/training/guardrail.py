@@ -138,6 +138,10 @@ class _Rows:
         weight: Floats,
         terms: Sequence[Mapping[str, float] | None],
     ):
+        lossy = int((y > 0).sum())
+        if not 0 < lossy < len(y):
+            names = ", ".join(sorted(set(source)))
+            raise ConfigError(f"data: {lossy} losses in {len(y)} compressions of {names}; both classes are needed")
         self.x, self.y, self.source, self.terms, self.stands = x, y, source, terms, weight
         self.weight = _even(source, weight)
 
@@ -171,8 +175,6 @@ def _rows(found: Sequence[Material], crossed: Mapping[str, Mapping[str, Logistic
             source.append(material.source)
             weight.append(sample.weight)
             terms.append(sample.terms)
-    if not 0 < sum(y) < len(y):
-        raise ConfigError(f"data: {sum(y):g} losses in {len(y)} compressions; both classes are needed")
     return _Rows(np.array(x), np.array(y), np.array(source), np.array(weight), terms)
 
 

@@ -16,6 +16,7 @@ from ctxshrink.bench.guardrail_labels import Compression, Compressions
 from ctxshrink.bench.scoring import Haystack
 from ctxshrink.bench.tasks import TASKS, Task
 from ctxshrink.compressors._index import index
+from ctxshrink.errors import ConfigError
 from ctxshrink.guardrails._needs import FEATURES, features, groups, locked, mode_of
 from ctxshrink.guardrails._omission import Omission, output_omission, segment_omissions
 from ctxshrink.guardrails._terms import term_values
@@ -99,7 +100,12 @@ def material(
         pairs: Pairs of a method and a keep for each record.
         scorer: Asked about some segments; None leaves the terms out.
         progress: Called with the name of each set.
+
+    Raises:
+        ConfigError: The folder holds none of these, or a record is not of its schema.
     """
+    if not any((data / name).is_dir() for name in TASKS):
+        raise ConfigError(f"--data {data}: no folder {', '.join(TASKS)} in it")
     found: list[Material] = []
     for task in TASKS.values():
         if not (data / task.name).is_dir():

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxshrink import PerplexityGuardrail, Shrinker
-from ctxshrink.guardrails import Calibration
 from ctxshrink.structure import lay_out
-from ctxshrink.testing import BrokenCompressor, FakeScorer, WordCounter
+from ctxshrink.testing import BrokenCompressor, FakeScorer, ScriptedGuardrail, WordCounter
 from ctxshrink.text import content_type
 from tests.promises.seats import DOCUMENT_SEATS, CommandLine
 from tests.strategies import PROPERTY, texts
@@ -28,13 +27,11 @@ GOALS = st.one_of(
     st.builds(lambda n: {"max_tokens": n}, st.integers(0, 120)),
 )
 MARKER = re.compile(r"\[…[^\]\n]*\]|…\d*")
-# Weights so large that the language model is always asked.
-ASKED = dict.fromkeys(("query", "blind"), Calibration(0.0, {"anchor": 20.0, "recovery": -20.0}, 0.5))
-CALIBRATION = Calibration(-2.0, {"anchor": 1.0, "dropped": 1.0, "recovery": -1.0}, 0.5)
 
 
 def make(**settings: Any) -> Shrinker:
-    judge = PerplexityGuardrail(FakeScorer(), calibrations={"query": CALIBRATION, "blind": CALIBRATION})
+    # A threshold in the middle: some compressions are accepted, some are not.
+    judge = PerplexityGuardrail(FakeScorer(), threshold=0.5)
     return Shrinker(**{"guardrail": judge, "counter": WordCounter(), **settings})
 
 
@@ -88,13 +85,18 @@ class RaisingGuardrail:
         raise OSError("gone")
 
 
+class RaisingOutputGuardrail(ScriptedGuardrail):
+    def check_output(self, trials: Any, call: Any, /) -> Any:
+        raise OSError("gone")
+
+
 @pytest.mark.parametrize("seat", SEATS)
 @pytest.mark.parametrize(
     "settings",
     [
         *({"compressors": [BrokenCompressor(how)]} for how in ("raise", "short", "grow", "error")),
         {"guardrail": RaisingGuardrail()},
-        {"guardrail": PerplexityGuardrail(FakeScorer(float("nan"), float("nan")), calibrations=ASKED)},
+        {"guardrail": RaisingOutputGuardrail()},
         {"deadline": 1e-9},
     ],
     ids=str,
