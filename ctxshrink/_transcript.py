@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -77,6 +78,12 @@ def shrink_transcript(
         them. In observe mode nothing is left out. Where ``max_tokens`` has no room for what is locked, and for the
         counts, the text is longer, and a warning says so.
     """
+    return shrinker.through(functools.partial(_shrink, lines, shrinker, query, keep, max_tokens))
+
+
+def _shrink(
+    lines: Sequence[Line], shrinker: Shrinker, query: str | None, keep: float | None, max_tokens: int | None
+) -> ShrinkResult[str]:
     window = recent_turns(shrinker.policy)
     segments = [
         Segment(

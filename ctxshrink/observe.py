@@ -74,7 +74,7 @@ class Observer:
     Give it to the shrinker (``Shrinker(mode="observe", telemetry=observer)``) and every call of every seat is counted;
     or give it each result with `watch`. A call whose input starts with the whole input of an earlier one goes on with
     that conversation: what the model said and called in between is compared with what the earlier call would have left
-    out. A `ctxshrink.Conversation` shrinks piece by piece: there `watch` the results of its ``shrink``.
+    out. Of a `ctxshrink.Conversation` only the results of ``shrink`` are whole; those of ``extend`` show savings alone.
 
     Args:
         prices: Of the model that reads the prompts, for the report's money.

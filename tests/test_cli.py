@@ -37,7 +37,7 @@ def save(path: Path, value: Any) -> str:
 
 
 def test_shrink_text_from_a_file(tmp_path: Path) -> None:
-    done = run("shrink", save(tmp_path / "a.txt", TEXT), "--query", "What did the pump cost?", "--keep", "0.5")
+    done = run("shrink", save(tmp_path / "a.txt", TEXT), "--query", "What did the pump cost?", "--max-tokens", "60")
     assert done.exit_code == 0, done.output
     assert "1,840 euros" in done.stdout
     assert len(done.stdout) < len(TEXT)
@@ -95,6 +95,49 @@ def test_json_that_is_neither_is_text(tmp_path: Path) -> None:
     assert json.loads(run("shrink", strings, "--keep", "1", "--no-guardrail").stdout) == ["a", "b"]
 
 
+def test_a_byte_order_mark_before_json_is_no_text(tmp_path: Path) -> None:
+    marked = save(tmp_path / "m.json", "\ufeff" + json.dumps(MESSAGES))
+    done = run("shrink", marked, "--keep", "0.4", "--no-guardrail")
+    assert done.exit_code == 0, done.output
+    assert [m["role"] for m in json.loads(done.stdout)] == [m["role"] for m in MESSAGES]
+    assert run("shrink", "-", "--keep", "1", "--no-guardrail", stdin="\ufeffa word").stdout == "\ufeffa word"
+
+
+def test_shrink_with_a_policy_file(tmp_path: Path) -> None:
+    file = save(tmp_path / "ctxshrink.toml", "version = 1\n[policy]\nkeep = 0.4\n[guardrail]\nmax_miss_rate = 0.999\n")
+    text, query = save(tmp_path / "a.txt", TEXT), "When was the pump replaced?"
+    done = run("shrink", text, "--config", file, "--query", query, "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["tokens_after"] <= 0.4 * report["tokens_before"]
+    assert "4 May 2023" in report["output"]
+    whole = save(tmp_path / "whole.toml", "version = 1\n[policy]\nkeep = 1.0\n")
+    assert run("shrink", text, "--config", whole, "--query", query).stdout == TEXT
+
+
+@pytest.mark.parametrize("conflict", ["--lossless", "--no-guardrail"])
+def test_a_policy_file_names_the_policy_and_the_guardrail(tmp_path: Path, conflict: str) -> None:
+    done = run("shrink", "-", "--config", save(tmp_path / "p.toml", "version = 1\n"), conflict, stdin=TEXT)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: --config names the policy and the guardrail")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "p.toml"), ("version = 99\n", "99"), ("version = 1\n[policy]\nkepp = 0.5\n", "kepp")],
+)
+def test_a_policy_file_that_is_none_is_one_clean_line(tmp_path: Path, content: str | None, says: str) -> None:
+    file = tmp_path / "p.toml"
+    if content is not None:
+        save(file, content)
+    done = run("shrink", "-", "--config", str(file), stdin=TEXT)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: ")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "says"),
     [
@@ -149,7 +192,7 @@ def test_demo_is_repeatable_and_keeps_what_it_promises() -> None:
 def test_doctor_reports_and_is_healthy() -> None:
     done = run("doctor")
     assert done.exit_code == 0, done.output
-    for word in ("numpy", "onnxruntime", "tiktoken", "extractive", "self-test"):
+    for word in ("numpy", "onnxruntime", "tiktoken", "opentelemetry-api", "extractive", "guardrail", "self-test"):
         assert word in done.stdout, word
 
 
@@ -189,11 +232,17 @@ def test_version_and_help() -> None:
         ["bench"],
         ["bench", "rag"],
         ["bench", "speed"],
+        ["bench", "guardrail"],
+        ["calibrate"],
+        ["estimate"],
         ["train", "scorer"],
+        ["train", "guardrail"],
     ):
         done = run(*command, "--help")
         assert done.exit_code == 0
         assert "Usage" in done.stdout
+    listed = run("--help").stdout
+    assert all(f"{command} " in listed for command in ("shrink", "calibrate", "estimate", "bench", "train", "doctor"))
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -156,14 +156,7 @@ def load_detector(path: Path = SHIPPED) -> Detector:
                 f"guardrail file {file.name} has format {stored['format']!r}, this version reads {FORMAT}: "
                 "fit it again with ctxshrink train guardrail, or reinstall ctxshrink"
             )
-        return Detector(
-            {m: {g: _logistic(f) for g, f in groups.items()} for m, groups in stored["needs"].items()},
-            {m: _logistic(f) for m, f in stored["segment"].items()},
-            {m: _logistic(f) for m, f in stored["output"].items()},
-            {m: {k: float(w) for k, w in terms.items()} for m, terms in stored["terms"].items()},
-            {k: tuple(Point(*map(float, p)) for p in points) for k, points in stored["curves"].items()},
-            stored.get("figures", {}),
-        )
+        return _read(stored)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"guardrail file {file.name} is missing or damaged; reinstall ctxshrink") from error
 
@@ -195,8 +188,36 @@ def check_miss_rate(rate: float) -> float:
     return float(rate)
 
 
-def _logistic(stored: Mapping[str, Any]) -> Logistic:
-    return Logistic(float(stored["bias"]), {str(k): float(w) for k, w in stored["weights"].items()})
+def _read(stored: Mapping[str, Any]) -> Detector:
+    """The parts of a file; raises what a missing or odd part raises."""
+    from ._needs import FEATURES as OF_UNITS  # these modules read this one
+    from ._omission import FEATURES
+
+    needs = {m: {g: _logistic(f, OF_UNITS[m]) for g, f in stored["needs"][m].items()} for m in OF_UNITS}
+    if not all("text" in groups for groups in needs.values()):
+        raise KeyError("text")
+    return Detector(
+        needs,
+        {m: _logistic(stored["segment"][m], FEATURES) for m in OF_UNITS},
+        {m: _logistic(stored["output"][m], FEATURES) for m in OF_UNITS},
+        {m: {k: float(w) for k, w in stored["terms"][m].items()} for m in OF_UNITS},
+        {k: _curve(stored["curves"][k]) for m in OF_UNITS for k in (f"{m}/segment", f"{m}/output")},
+        stored.get("figures", {}),
+    )
+
+
+def _logistic(stored: Mapping[str, Any], names: Sequence[str]) -> Logistic:
+    """A model over these features, in this order."""
+    weights = stored["weights"]
+    if set(weights) != set(names):
+        raise ValueError(f"weights of {sorted(set(weights) ^ set(names))}")
+    return Logistic(float(stored["bias"]), {name: float(weights[name]) for name in names})
+
+
+def _curve(stored: Sequence[Sequence[float]]) -> tuple[Point, ...]:
+    if not stored:
+        raise ValueError("an empty curve")
+    return tuple(Point(*map(float, p)) for p in stored)
 
 
 def _stored(fitted: Logistic) -> dict[str, Any]:

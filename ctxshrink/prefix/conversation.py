@@ -133,11 +133,15 @@ class Conversation:
             FormatError: The messages have no known shape.
             ConfigError: An argument is wrong.
         """
-        with self._lock:
-            self._steps.history.supersede_marks(messages)
-            new, touched, result = self._advance(messages, self._request(query, keep, max_tokens, idle, born))
-            shown = sorted({*touched, *new})
-            return replace(result, decisions=tuple(self._decision(p, touched) for p in shown))
+
+        def work() -> ShrinkResult[list[Any]]:
+            with self._lock:
+                self._steps.history.supersede_marks(messages)
+                new, touched, result = self._advance(messages, self._request(query, keep, max_tokens, idle, born))
+                shown = sorted({*touched, *new})
+                return replace(result, decisions=tuple(self._decision(p, touched) for p in shown))
+
+        return self._shrinker.through(work)
 
     def shrink(
         self,
@@ -155,17 +159,21 @@ class Conversation:
         What is known is recognised by comparing messages; one may also be given as it came out before. A message that
         was sent shrunk and is pinned now comes out exact from then on, with a warning.
         """
-        with self._lock:
-            history, request = self._steps.history, self._request(query, keep, max_tokens, idle, born)
-            at = history.known(messages)
-            if at < len(history):
-                if at < len(messages):
-                    self._steps.warnings.append(f"message {at} was changed: {LOST.format(at)}")
-                self._steps.cut(at)
-            _, touched, result = self._advance(messages[at:], request, (pin,))
-            decisions = tuple(self._decision(p, touched) for p in range(len(history.entries)))
-            output = list(messages) if self._shrinker.mode == "observe" else result.output
-            return replace(result, decisions=decisions, output=output)
+
+        def work() -> ShrinkResult[list[Any]]:
+            with self._lock:
+                history, request = self._steps.history, self._request(query, keep, max_tokens, idle, born)
+                at = history.known(messages)
+                if at < len(history):
+                    if at < len(messages):
+                        self._steps.warnings.append(f"message {at} was changed: {LOST.format(at)}")
+                    self._steps.cut(at)
+                _, touched, result = self._advance(messages[at:], request, (pin,))
+                decisions = tuple(self._decision(p, touched) for p in range(len(history.entries)))
+                output = list(messages) if self._shrinker.mode == "observe" else result.output
+                return replace(result, decisions=decisions, output=output)
+
+        return self._shrinker.through(work)
 
     aextend = async_twin(extend)
     ashrink = async_twin(shrink)

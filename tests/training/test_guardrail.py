@@ -2,10 +2,29 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from typer.testing import CliRunner, Result
+
+from ctxshrink import ConfigError, PerplexityGuardrail
+from ctxshrink.cli import app
+from ctxshrink.guardrails import load_detector
+from ctxshrink.guardrails._needs import FEATURES as UNIT_FEATURES
+from ctxshrink.guardrails._omission import FEATURES
+from ctxshrink.guardrails._terms import TERMS
+from ctxshrink.testing import FakeScorer
+from ctxshrink.training.guardrail import LIMITS, curve, fit, leave_one_out, write
+from ctxshrink.training.guardrail_data import HARMLESS, Material, material
+from ctxshrink.training.logistic import fit_logistic
+
+Floats = NDArray[np.float64]
 
 FILLER = ("Lunch is served at noon.", "The soup is warm.", "Nobody minds the rain.", "The bread is fresh.")
 PLACES = ("hall", "mill", "lock", "barn")
