@@ -16,7 +16,7 @@ def finite(verdict: Verdict) -> Verdict:
     """The verdict, or a rejection where its score is not a number."""
     if math.isfinite(verdict.score):
         return verdict
-    return Verdict(False, 1.0, f"the guardrail's score is {verdict.score}, not a number", verdict.features)
+    return Verdict(False, 1.0, f"has the score {verdict.score}, not a number", verdict.features)
 
 
 def candidates_of(compressor: Compressor, jobs: Sequence[Job], call: Call) -> list[Candidate]:

@@ -60,7 +60,7 @@ def settle(
     first = judge(decided)
     if first is None or first.ok or not exceed:
         return Settled(decided, first, first)
-    options = [_restored(decided, ladder, judge, call)]
+    options = [_restored(decided, first, ladder, judge, call)]
     keeps = {j.segment.id: j.keep for j in jobs}
     for _ in range(SOFTER):
         if call.expired:
@@ -71,9 +71,9 @@ def settle(
             for j in jobs
         ]
         made = {i: _after(decided[i], first, d) for i, d in ladder.run(again, call).items()}
-        options.append(_restored(made, ladder, judge, call))
-    best = min(options, key=lambda o: sum(d.tokens_after for d in o.values()))
-    return Settled(best, first, judge(best))
+        options.append(_restored(made, judge(made), ladder, judge, call))
+    best, last = min(options, key=lambda o: sum(d.tokens_after for d in o[0].values()))
+    return Settled(best, first, last)
 
 
 class _Judge:
@@ -90,20 +90,20 @@ class _Judge:
             verdict = within_deadline(lambda: self._guardrail.check_output(trials, self._call), self._call)
         except Exception as error:  # noqa: BLE001  fail open: what nobody could judge is taken back, with this reason
             _log.warning("guardrail %s failed: %s", self._guardrail.name, type(error).__name__)
-            return Verdict(False, 1.0, f"guardrail {self._guardrail.name} failed: {describe(error)}")
+            return Verdict(False, 1.0, f"was not judged: guardrail {self._guardrail.name} failed: {describe(error)}")
         return finite(verdict)
 
 
 def _restored(
     decided: Mapping[str, Decision],
+    verdict: Verdict | None,
     ladder: Ladder,
     judge: Callable[[Mapping[str, Decision]], Verdict | None],
     call: Call,
-) -> Mapping[str, Decision]:
-    """The decisions with as few of the riskiest taken back as make the output acceptable."""
-    verdict = judge(decided)
+) -> tuple[Mapping[str, Decision], Verdict | None]:
+    """The decisions with as few of the riskiest taken back as make the output acceptable, and the verdict on it."""
     if verdict is None or verdict.ok:
-        return decided
+        return decided, verdict
     shortened = [d for d in decided.values() if (t := d.trial) is not None and t.text != t.basis]
     shortened.sort(key=lambda d: -_risk_per_token(d))
     rejected = [replace(d, attempts=_rejected(d, verdict)) for d in shortened]
@@ -113,12 +113,15 @@ def _restored(
         ids = {d.segment.id for d in shortened[:count]}
         return {i: whole[i] if i in ids else d for i, d in decided.items()}
 
-    low, high = 0, len(shortened)  # rejected with `low` taken back, accepted with `high`
+    low, high, accepted = 0, len(shortened), None  # rejected with `low` taken back, accepted with `high`
     while high - low > 1:
         middle = (low + high) // 2
         found = judge(taken_back(middle))
-        low, high = (low, middle) if found is None or found.ok else (middle, high)
-    return taken_back(high)
+        if found is None or found.ok:
+            high, accepted = middle, found
+        else:
+            low = middle
+    return taken_back(high), accepted
 
 
 def _rejected(decision: Decision, verdict: Verdict) -> tuple[Attempt, ...]:

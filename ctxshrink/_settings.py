@@ -53,6 +53,8 @@ def build_engine(
         )
     if economics is not None and not isinstance(economics, Economics):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f'economics must be None or Economics(model="…"); got {economics!r}')
+    if monitor is not None and not hasattr(monitor, "observe"):
+        raise ConfigError(f"monitor must be None or have an observe method, like DriftMonitor(); got {monitor!r}")
     found = tuple(get_compressor(c) for c in compressors)
     policy = policy if policy is not None else Adaptive()
     return Engine(policy, found, guardrail, resolve_counter(counter), mode, deadline, store, economics, monitor)

@@ -178,7 +178,7 @@ def _train(run: Callable[[Callable[[Progress], None]], Path]) -> None:
 @fail_cleanly
 def guardrail(
     data: Annotated[Path, typer.Option(help="A folder with rag, chat and tools, or some of these, as bench reads it.")],
-    out: Annotated[Path, typer.Option(help="Folder for config.json with the thresholds and the figures behind them.")],
+    out: Annotated[Path, typer.Option(help="Folder for config.json: models, curves and figures.")],
     limit: Annotated[int, typer.Option(min=1, help="Records per set.")] = 12,
     crossed: Annotated[
         Path | None, typer.Option(help="Also write, for each set, the models fitted without it: FOLDER/TASK/SET.")
@@ -191,6 +191,11 @@ def guardrail(
     from .training.guardrail import fit, leave_one_out, write
     from .training.guardrail_data import material
 
+    for folder in filter(None, (out, crossed)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be made: {error.strerror or error}") from error
     tell = console(stderr=True).print
     found = material(data, limit=limit, scorer=EmbeddedScorer() if scored else None, progress=tell)
     file = save_detector(fit(found), out)

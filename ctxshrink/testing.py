@@ -15,7 +15,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Call, Candidate, Compressor, Guardrail, Job, Scorer, Segment, TokenCounter, Trial, Verdict
+from .types import (
+    Call,
+    Candidate,
+    Compressor,
+    Guardrail,
+    Job,
+    OutputGuardrail,
+    Scorer,
+    Segment,
+    TokenCounter,
+    Trial,
+    Verdict,
+)
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -180,6 +192,9 @@ def check_scorer(scorer: Scorer, texts: Sequence[str] = SAMPLES) -> None:
 def check_guardrail(guardrail: Guardrail, texts: Sequence[str] = SAMPLES, query: str | None = None) -> None:
     """Check order, determinism, the range of scores, and that an unchanged text is accepted.
 
+    Of an `OutputGuardrail` also `check_output`: an output is judged the same whatever the order of its trials, and an
+    unchanged one is accepted.
+
     Raises:
         AssertionError: Says what was broken.
     """
@@ -194,6 +209,23 @@ def check_guardrail(guardrail: Guardrail, texts: Sequence[str] = SAMPLES, query:
     _require(list(guardrail.check([*same, *cut], call)) == verdicts, "two runs differ")
     alone = [v for t in (*same, *cut) for v in guardrail.check([t], call)]
     _require([v.ok for v in alone] == [v.ok for v in verdicts], "batch mates change a verdict")
+    if isinstance(guardrail, OutputGuardrail):
+        _check_output(guardrail, same, cut, texts, query)
+
+
+def _check_output(
+    guardrail: OutputGuardrail, same: Sequence[Trial], cut: Sequence[Trial], texts: Sequence[str], query: str | None
+) -> None:
+    call = call_for(texts, query)
+    verdict = guardrail.check_output(cut, call)
+    _require(0 <= verdict.score <= 1, "the score of an output is outside [0, 1]")
+    _require(bool(verdict.reason), "the verdict on an output has no reason")
+    _require(guardrail.check_output(same, call).ok, "an unchanged output was rejected")
+    _require(guardrail.check_output([], call).ok, "an output without changes was rejected")
+    _require(guardrail.check_output(cut, call) == verdict, "two verdicts on one output differ")
+    for again in (cut, list(reversed(cut))):
+        other = guardrail.check_output(again, call_for(texts, query))
+        _require(other == verdict, "the order of trials, or what was judged before, changes the verdict on an output")
 
 
 def _require(holds: bool, message: str) -> None:

@@ -1,7 +1,9 @@
+import itertools
+
 import pytest
 from hypothesis import given
 
-from ctxshrink.facts import facts
+from ctxshrink.facts import fact_spans, facts
 from tests.strategies import PROPERTY, texts
 
 
@@ -42,3 +44,25 @@ def test_any_text_has_facts_or_none_and_never_fails(text: str) -> None:
 @pytest.mark.parametrize("piece", ["a", "1", ".", "A ", "a1-", "1,", "(", " ", "$1", "-", "/", "年", "不"])
 def test_a_long_run_of_anything_ends(piece: str) -> None:
     assert len(facts(piece * 50_000)) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Invoice INV-2291 is due on 2024-05-13, not later.", ["INV-2291", "2024-05-13"]),
+        ("On 2 days Ada Holm paid $1,234.50.", ["2", "Ada Holm", "$1,234.50."]),
+        ("It does not work", []),
+        ("", []),
+    ],
+)
+def test_spans_say_where_they_stand(text: str, expected: list[str]) -> None:
+    assert [text[a:b].rstrip(".") for a, b in fact_spans(text)] == [e.rstrip(".") for e in expected]
+
+
+@PROPERTY
+@given(texts())
+def test_spans_are_in_order_and_of_the_facts(text: str) -> None:
+    spans = fact_spans(text)
+    assert all(0 <= a < b <= len(text) for a, b in spans)
+    assert all(b <= c for (_, b), (c, _) in itertools.pairwise(spans))
+    assert len({value for kind, value in facts(text) if kind != "negation"}) <= len(spans)

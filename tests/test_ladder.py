@@ -231,3 +231,46 @@ def test_the_shares_bind_whatever_was_traded_and_rejected(
     compressors = [Trader(f"trader {i}", greed) for i, greed in enumerate(greeds)]
     decisions = Ladder(compressors, Verdicts(told), "budget", get_compressor("lead")).run(jobs, call)
     assert sum(d.tokens_after for d in decisions.values()) <= sum(j.max_tokens for j in jobs)
+
+
+class Shorter:
+    """Renders everything with one word less, or fails."""
+
+    name = "shorter"
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+
+    def compress(self, jobs: Sequence[Job], call: Call, /) -> list[Candidate]:
+        if self.fails:
+            raise OSError("gone")
+        whole = [" ".join(j.segment.text.split()[1:]) for j in jobs]
+        return [Candidate(t, source=t, form="fewer words") for t in whole]
+
+
+def test_what_is_restored_keeps_its_attempts_and_says_why() -> None:
+    call = call_for(TEXTS)
+    ladder = Ladder([Words()], ScriptedGuardrail(), "exceed", get_compressor("lead"))
+    decided = ladder.run(jobs_for(call, 0.4), call)
+    [back] = ladder.restore([decided["1"]], call, "it was too much").values()
+    assert (back.segment.id, back.action, back.text) == ("1", "fallback", TEXTS[1])
+    assert (back.tokens_after, back.spans, back.source) == (10, ((0, len(TEXTS[1])),), None)
+    assert back.reason == "original kept: it was too much"
+    assert back.attempts == decided["1"].attempts
+    assert ladder.restore([], call, "nothing") == {}
+
+
+def test_what_is_restored_is_rendered_where_that_is_shorter() -> None:
+    call = call_for([*TEXTS, "k"])
+    made = Ladder([Words()], ScriptedGuardrail(), "exceed", get_compressor("lead"))
+    decided = list(made.run(jobs_for(call, 0.4), call).values())
+    restored = replace(made, whole=Shorter()).restore(decided, call, "it was too much")
+    assert [d.tokens_after for d in restored.values()] == [9, 9, 0]
+    assert restored["0"].reason == "nothing left out, rendered as fewer words: it was too much"
+    assert [a.compressor for a in restored["0"].attempts] == ["words", "shorter"]
+    broken = replace(made, whole=Shorter(fails=True)).restore(decided, call, "it was too much")
+    assert [d.text for d in broken.values()] == [*TEXTS, "k"]
+    late = replace(call, deadline=time.monotonic() - 1)
+    passed = replace(made, whole=Shorter()).restore(decided, late, "it was too much")
+    assert [d.text for d in passed.values()] == [*TEXTS, "k"]
+    assert "the deadline passed; it was too much" in passed["0"].reason

@@ -129,7 +129,7 @@ def guardrail(
     ] = None,
     detectors: Annotated[
         Path | None,
-        typer.Option(help="Judge each source by the detector fitted without it: from train guardrail --leave-one-out."),
+        typer.Option(help="Judge each source by the detector fitted without it: from train guardrail --crossed."),
     ] = None,
     max_miss_rate: Annotated[float, typer.Option(help="Share of the needed strings that may be lost.")] = 0.02,
     seed: Seed = 0,

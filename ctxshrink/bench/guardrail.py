@@ -56,7 +56,7 @@ class Subject:
 
     Attributes:
         max_miss_rate: The share of needed strings that it may lose.
-        detectors: A folder as ``ctxshrink train guardrail --leave-one-out`` writes it: each source is judged by the
+        detectors: A folder as ``ctxshrink train guardrail --crossed`` writes it: each source is judged by the
             detector that was fitted without it. None takes the shipped detector for all.
     """
 
@@ -71,7 +71,7 @@ class Subject:
         if missing:
             raise ConfigError(
                 f"--detectors {self.detectors}: no config.json for {', '.join(missing)}; "
-                "`ctxshrink train guardrail --leave-one-out` writes one for each source"
+                "`ctxshrink train guardrail --crossed` writes one for each source"
             )
 
     def guardrail(self, source: str, scorer: Scorer) -> PerplexityGuardrail:

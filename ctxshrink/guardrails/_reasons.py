@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from ctxshrink.facts import facts
+from ctxshrink.facts import fact_spans, facts
 from ctxshrink.types import Call, Trial
 
 from ._omission import Omission
 
 QUOTED = 60
 """Most characters of the text that a reason quotes."""
+_FOLDED = "ctxshrink.guardrails.folded"
 
 
 def explain(
@@ -48,15 +49,33 @@ def _worst(omission: Omission, trials: Sequence[Trial], call: Call) -> str:
     idx, unit = worst
     text = " ".join(idx.text(unit).split())
     asked = {fact for _, fact in facts(call.anchor or call.query or "")}
-    kept = "\n".join(t.text for t in trials).casefold()
-    gone = sorted(fact for kind, fact in facts(text) if kind != "negation" and fact not in kept)
-    used = [fact for fact in gone if fact in asked]
-    if used:
+    left = {**_folded(call), **{t.segment.id: t.text.casefold() for t in trials}}
+    found = sorted(fact for kind, fact in facts(text) if kind != "negation")
+    if used := _first_gone([fact for fact in found if fact in asked], left.values()):
         who = "the question" if call.query else "a recent turn"
-        return f"drops the only mention of {_quoted(used[0])}, which {who} uses"
+        return f"drops the only mention of {_quoted(_as_written(used, text))}, which {who} uses"
     rank = int(omission.place[omission.source.index(worst)]) + 1
     what = f"drops {_quoted(text)}, number {rank} in the ranking"
-    return what if not gone else f"{what}, with the only mention of {_quoted(gone[0])}"
+    gone = _first_gone(found, left.values())
+    return what if gone is None else f"{what}, with the only mention of {_quoted(_as_written(gone, text))}"
+
+
+def _folded(call: Call) -> Mapping[str, str]:
+    """The call's texts by segment id, case folded as facts are."""
+    if _FOLDED not in call.cache:
+        call.cache[_FOLDED] = {s.id: s.text.casefold() for s in call.segments}
+    return call.cache[_FOLDED]
+
+
+def _first_gone(found: Sequence[str], texts: Collection[str]) -> str | None:
+    """The first fact that stands in none of these texts."""
+    return next((fact for fact in found if not any(fact in text for text in texts)), None)
+
+
+def _as_written(fact: str, text: str) -> str:
+    """A fact in normal form as it stands in a text."""
+    spans = ((text[start:end].rstrip(".,"), facts(text[start:end])) for start, end in fact_spans(text))
+    return next((written for written, normal in spans if any(f == fact for _, f in normal)), fact)
 
 
 def _quoted(text: str) -> str:

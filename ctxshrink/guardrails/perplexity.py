@@ -139,7 +139,7 @@ class PerplexityGuardrail:
         features = omission.features()
         raw = float(self.detector.output[mode].risk(features[None])[0])
         adjusted = self.adjustments.get(mode)
-        risk = round(raw if adjusted is None else adjusted.apply(raw), 4)
+        risk = max(_LEAST, round(raw if adjusted is None else adjusted.apply(raw), 4))
         limit = self.limit(mode)
         return Verdict(
             risk <= limit, risk, explain(omission, changed, call, risk, limit), _named(features, {"raw": round(raw, 4)})
@@ -208,6 +208,9 @@ class PerplexityGuardrail:
             return [{} for _ in trials]
 
 
+_LEAST = 1e-4
+"""Scores have four decimals; that of an output which left something out is never rounded to 0: a limit of 0 rejects
+it."""
 _SAME = Verdict(True, 0.0, "nothing but white space was left out")
 
 

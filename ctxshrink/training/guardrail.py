@@ -69,13 +69,14 @@ def fit(found: Sequence[Material]) -> Detector:
 def leave_one_out(
     found: Sequence[Material], *, progress: Callable[[str], None] = lambda _: None
 ) -> dict[str, Detector]:
-    """For each source a detector that has not seen it, of its mode alone."""
+    """For each source a detector that has not seen it."""
+    fitted = {mode: _Fitted(mode, [m for m in found if m.mode == mode]) for mode in sorted({m.mode for m in found})}
+    whole = {mode: f.detector(None) for mode, f in fitted.items()}
     out: dict[str, Detector] = {}
-    for mode in sorted({m.mode for m in found}):
-        fitted = _Fitted(mode, [m for m in found if m.mode == mode])
-        for source in fitted.sources:
+    for mode, of in fitted.items():
+        for source in of.sources:
             progress(source)
-            out[source] = fitted.detector(source)
+            out[source] = _joined([of.detector(source), *(d for m, d in whole.items() if m != mode)])
     return out
 
 
@@ -118,7 +119,7 @@ class _Fitted:
         fits = {level: rows.without(without) for level, rows in (("segment", self.segments), ("output", self.outputs))}
         models = {level: fit_logistic(r.x, r.y, r.weight, FEATURES) for level, r in fits.items()}
         crossed = {level: r.crossed() for level, r in fits.items()}
-        curves = {f"{mode}/{level}": curve(crossed[level], r.y, r.source, r.weight) for level, r in fits.items()}
+        curves = {f"{mode}/{level}": curve(crossed[level], r.y, r.source, r.weight, r.own) for level, r in fits.items()}
         terms = _terms(fits["segment"], crossed["segment"], mode)
         figures = {mode: {level: _figures(r, crossed[level]) for level, r in fits.items()}}
         needs = self.needs(without)
@@ -136,19 +137,20 @@ class _Rows:
         y: Floats,
         source: NDArray[np.str_],
         weight: Floats,
+        own: NDArray[np.bool_],
         terms: Sequence[Mapping[str, float] | None],
     ):
         lossy = int((y > 0).sum())
         if not 0 < lossy < len(y):
             names = ", ".join(sorted(set(source)))
             raise ConfigError(f"data: {lossy} losses in {len(y)} compressions of {names}; both classes are needed")
-        self.x, self.y, self.source, self.terms, self.stands = x, y, source, terms, weight
+        self.x, self.y, self.source, self.own, self.terms, self.stands = x, y, source, own, terms, weight
         self.weight = _even(source, weight)
 
     def without(self, source: str | None) -> _Rows:
         kept = self.source != source
         terms = [t for t, k in zip(self.terms, kept, strict=True) if k]
-        return _Rows(self.x[kept], self.y[kept], self.source[kept], self.stands[kept], terms)
+        return _Rows(self.x[kept], self.y[kept], self.source[kept], self.stands[kept], self.own[kept], terms)
 
     def crossed(self) -> Floats:
         """Risks by models that were fitted on the other sources."""
@@ -166,6 +168,7 @@ def _rows(found: Sequence[Material], crossed: Mapping[str, Mapping[str, Logistic
     y: list[float] = []
     source: list[str] = []
     weight: list[float] = []
+    own: list[bool] = []
     terms: list[Mapping[str, float] | None] = []
     for material in found:
         needs = [_need(u, crossed[material.source]) for u in material.units]
@@ -174,8 +177,9 @@ def _rows(found: Sequence[Material], crossed: Mapping[str, Mapping[str, Logistic
             y.append(sample.lost)
             source.append(material.source)
             weight.append(sample.weight)
+            own.append(sample.own)
             terms.append(sample.terms)
-    return _Rows(np.array(x), np.array(y), np.array(source), np.array(weight), terms)
+    return _Rows(np.array(x), np.array(y), np.array(source), np.array(weight), np.array(own), terms)
 
 
 def _need(units: Units, models: Mapping[str, Logistic]) -> Floats:
@@ -203,7 +207,9 @@ def _even(source: NDArray[np.str_], weight: Floats) -> Floats:
     return weight * (len(source) / len(names) / np.maximum(sums, 1e-12))[inverse]
 
 
-def curve(risk: Floats, lost: Floats, source: NDArray[np.str_], weight: Floats) -> tuple[Point, ...]:
+def curve(
+    risk: Floats, lost: Floats, source: NDArray[np.str_], weight: Floats, own: NDArray[np.bool_]
+) -> tuple[Point, ...]:
     """What comes of each limit of `LIMITS`.
 
     Args:
@@ -211,6 +217,7 @@ def curve(risk: Floats, lost: Floats, source: NDArray[np.str_], weight: Floats) 
         lost: Share of the needed strings that each lost, in [0, 1].
         source: Where each is from.
         weight: Compressions that each stands for.
+        own: Which the default compressor made: what is missed is measured on these.
 
     Returns:
         Points whose ``missed`` and ``average`` never fall.
@@ -219,7 +226,7 @@ def curve(risk: Floats, lost: Floats, source: NDArray[np.str_], weight: Floats) 
     missed = average = 0.0
     harmless, lossy = lost == 0, lost > 0
     for limit in LIMITS:
-        near = (risk <= limit) & (risk > limit / NEAR)
+        near = own & (risk <= limit) & (risk > limit / NEAR)
         of = [rows for s in sorted(set(source)) if (rows := near & (source == s)).sum() >= LEAST]
         if len(of) >= SOURCES:
             shares = [float(np.average(lost[rows], weights=weight[rows])) for rows in of]

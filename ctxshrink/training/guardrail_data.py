@@ -27,8 +27,11 @@ HARMLESS: Final = 6
 """Most harmless segments of one compression that are taken: they are many and alike."""
 ASKED: Final = 3
 """Segments of each record that the language model is asked about."""
-PAIRS: Final = 12
-"""Pairs of a method and a keep that each record is compressed by."""
+PAIRS: Final = 8
+"""Pairs of any method and any keep that each record is compressed by."""
+OWN: Final = ("pruner",)
+OWN_KEEPS: Final = (0.5, 0.25, 0.1, 0.05)
+"""Each record is also compressed by the default compressor at these keeps: the curves are measured on what it does."""
 _NOTHING: Final = Detector(
     {mode: {"text": Logistic(0.0, dict.fromkeys(names, 0.0))} for mode, names in FEATURES.items()}, {}, {}, {}, {}
 )
@@ -62,6 +65,7 @@ class Sample:
         whole: Of a whole output.
         lost: Share of the needed strings that were lost, in [0, 1]; for a segment 0 or 1.
         weight: Compressions that this one stands for.
+        own: The default compressor made it.
         terms: What the language model said, where it was asked.
     """
 
@@ -70,6 +74,7 @@ class Sample:
     whole: bool
     lost: float
     weight: float = 1.0
+    own: bool = False
     terms: dict[str, float] | None = None
 
 
@@ -112,17 +117,24 @@ def material(
             continue
         for name, records in load_sets(data / task.name, task.parse, split="dev", limit=limit).items():
             progress(f"{task.name}/{name}")
-            compressions = Compressions(task, pairs=pairs)
+            drawn, own = Compressions(task, pairs=pairs), Compressions(task, methods=OWN, keeps=OWN_KEEPS)
             for record in records:
                 if not task.needed(record, Haystack("")):
                     continue
-                found += _of(f"{task.name}/{name}", task, record, list(compressions.of(record)), scorer)
+                found += _of(f"{task.name}/{name}", task, record, list(own.of(record)), list(drawn.of(record)), scorer)
     return found
 
 
 def _of(
-    source: str, task: Task[Any], record: Record, made: Sequence[Compression], scorer: Scorer | None
+    source: str,
+    task: Task[Any],
+    record: Record,
+    own: Sequence[Compression],
+    drawn: Sequence[Compression],
+    scorer: Scorer | None,
 ) -> Iterator[Material]:
+    # All share one index: that of the first, whatever call they came from.
+    made = [replace(m, call=replace(m.call, cache=(own or drawn)[0].call.cache)) for m in (*own, *drawn)]
     if not made:
         return
     call = made[0].call
@@ -134,9 +146,12 @@ def _of(
     asked = {chosen.randrange(len(made)) for _ in range(ASKED)} if scorer else set[int]()
     for number, compression in enumerate(made):
         call = compression.call
-        segments += _segments(compression, call, views, scorer if number in asked else None, chosen)
+        mine = number < len(own)
+        found = _segments(compression, call, views, scorer if number in asked else None, chosen)
+        segments += [replace(sample, own=mine) for sample in found]
         whole = output_omission(compression.trials, call, _NOTHING)
-        outputs.append(_sample(whole, call, views, True, compression.strings_lost / compression.at_risk))
+        sample = _sample(whole, call, views, True, compression.strings_lost / compression.at_risk)
+        outputs.append(replace(sample, own=mine))
     yield Material(source, mode_of(call), units, tuple(segments), tuple(outputs))
 
 

@@ -11,11 +11,16 @@ from ctxshrink.guardrails.detector import Logistic
 
 Floats = NDArray[np.float64]
 
+ITERATIONS = 100
+"""Most steps."""
+CLOSE = 1e-7
+"""The last step is shorter than this in every weight."""
+
 
 def fit_logistic(
     x: Floats, y: Floats, weight: Floats, names: Sequence[str], *, ridge: float = 1.0, offset: Floats | None = None
 ) -> Logistic:
-    """Newton's method (iteratively reweighted least squares).
+    """Newton's method (iteratively reweighted least squares), with steps halved until they go down.
 
     Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, section 4.4.1.
 
@@ -36,14 +41,23 @@ def fit_logistic(
     z = np.hstack([np.ones((len(x), 1)), (x - mean) / scale])
     base = np.zeros(len(x)) if offset is None else offset
     penalty = np.diag([1e-6] + [ridge] * x.shape[1])
+
+    def loss(w: Floats) -> float:
+        eta = z @ w + base
+        return float(weight @ (np.logaddexp(0.0, eta) - y * eta) + w @ penalty @ w / 2)
+
     w = np.zeros(z.shape[1])
-    for _ in range(50):
+    for _ in range(ITERATIONS):
         p = 1 / (1 + np.exp(-np.clip(z @ w + base, -30, 30)))
         gradient = z.T @ (weight * (p - y)) + penalty @ w
         hessian = (z * (weight * np.maximum(p * (1 - p), 1e-9))[:, None]).T @ z + penalty
         step = np.linalg.solve(hessian, gradient)
+        # Far from the solution, with offsets above all, a whole step may lead away from it.
+        now = loss(w)
+        while loss(w - step) > now and float(np.abs(step).max()) > CLOSE:
+            step /= 2
         w = w - step
-        if float(np.abs(step).max()) < 1e-7:
+        if float(np.abs(step).max()) < CLOSE:
             break
     raw = w[1:] / scale
     bias = float(w[0] - raw @ mean)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
@@ -110,6 +110,7 @@ def test_a_share_is_the_same_as_its_parts_with_weights_and_weights_are_relative(
 
 
 @given(st.integers(0, 10_000), st.sampled_from((0.1, 1.0, 20.0)), st.floats(0, 4), st.integers(1, 4))
+@example(10, 1.0, 4.0, 2)  # whole Newton steps lead ever further away here
 def test_the_fit_is_where_the_penalised_likelihood_is_flat(seed: int, ridge: float, spread: float, wide: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(30, wide)) * 10.0 ** rng.integers(-2, 3, wide) + rng.normal(size=wide)
@@ -122,7 +123,7 @@ def test_the_fit_is_where_the_penalised_likelihood_is_flat(seed: int, ridge: flo
     z = (x - x.mean(0)) / x.std(0)
     gradient = np.append(error.sum(), z.T @ error + ridge * w * x.std(0))
     # The model is rounded to six digits, which counts the more the larger a feature is.
-    assert np.abs(gradient).max() < 1e-3 * max(1.0, float(np.abs(x).max()))
+    assert np.abs(gradient).max() < 1e-4 * max(1.0, float(np.abs(x).max()))
 
 
 def test_a_feature_that_never_changes_gets_no_weight() -> None:
@@ -196,11 +197,16 @@ def test_the_fitted_models_tell_what_was_lost(found: list[Material], tmp_path: P
     assert guardrail.judge(whole, whole.replace("The office is closed on Mondays.", ""), query).ok
 
 
-def test_leaving_a_source_out_leaves_its_mode_and_not_it(found: list[Material], tmp_path: Path) -> None:
+def test_a_detector_without_a_source_has_not_seen_it_and_is_whole_in_the_other_mode(
+    found: list[Material], tmp_path: Path
+) -> None:
     seen: list[str] = []
     detectors = leave_one_out(found, progress=seen.append)
     assert seen == list(detectors) == ["chat/barns", "chat/locks", "rag/halls", "rag/mills", "tools/halls"]
-    assert list(detectors["rag/halls"].figures) == ["query"]
+    whole = fit(found)
+    assert all(d.output.keys() == {"query", "blind"} for d in detectors.values())
+    assert detectors["rag/halls"].needs["blind"] == whole.needs["blind"]
+    assert detectors["rag/halls"].output["blind"] == whole.output["blind"]
     sources = detectors["rag/halls"].figures["query"]["output"]["auroc_by_source"]
     assert sources.keys() == {"rag/mills", "tools/halls"}
     others = [m for m in found if m.mode == "query" and m.source != "rag/halls"]
@@ -269,7 +275,7 @@ def test_the_command_writes_the_models_and_those_without_each_set(data: Path, tm
     made = sorted(str(f.relative_to(crossed)) for f in crossed.rglob("config.json"))
     sets = ("chat/barns", "chat/locks", "rag/halls", "rag/mills", "tools/halls")
     assert made == [f"{name}/config.json" for name in sets]
-    assert load_detector(crossed / "chat" / "barns").output.keys() == {"blind"}
+    assert load_detector(crossed / "chat" / "barns").output.keys() == {"query", "blind"}
 
 
 @pytest.mark.parametrize(
