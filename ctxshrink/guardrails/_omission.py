@@ -103,11 +103,11 @@ def segment_omissions(trials: Sequence[Trial], call: Call, detector: Detector) -
         idx, part = view.idx, view.part(trial)
         left = view.left_out(trial)
         kept = _terms(idx, part, left == 0)
-        if view.loose(trial):
+        if view.loose(trial) or _partly(left):
             kept[idx.vocabulary.lookup(trial.text)] = True
         new = _new(idx, part, kept, call)
         if view.loose(trial):
-            left = left * new
+            left, new = left * new, np.ones_like(new)
         out.append(_omission(call, detector, [(view, part, left, new)], view.total(call, detector)))
     return out
 
@@ -128,7 +128,7 @@ def output_omission(trials: Sequence[Trial], call: Call, detector: Detector) -> 
         terms = np.zeros(max(1, len(idx.vocabulary)), dtype=bool)
         terms[idx.term[whole[idx.row]]] = True
         for i, t in by_id.items():
-            if views[i].idx is not idx or views[i].loose(t):
+            if views[i].idx is not idx or views[i].loose(t) or _partly(left[i]):
                 terms[idx.vocabulary.lookup(t.text)] = True
         kept[structured] = terms
     pieces: list[tuple[_View, slice, Floats, Floats]] = []
@@ -146,7 +146,9 @@ def output_omission(trials: Sequence[Trial], call: Call, detector: Detector) -> 
             pieces.append((view, part, zero, zero))
             continue
         new = _new(view.idx, part, kept[view.idx.structured], call)
-        out = left[segment.id] * new if view.loose(trial) else left[segment.id]
+        out = left[segment.id]
+        if view.loose(trial):
+            out, new = out * new, np.ones_like(new)
         pieces.append((view, part, out, new))
     return _omission(call, detector, pieces, total)
 
@@ -181,7 +183,7 @@ class _View:
         return float(needs(call, self.structured, detector).sum())
 
     def left_out(self, trial: Trial) -> Floats:
-        """1 for each unit of the trial's segment that is not in its text, else 0."""
+        """For each unit of the trial's segment how far it is not in its text: 0, 1, or a share of its characters."""
         part = self.part(trial)
         out = np.ones(part.stop - part.start)
         if self.loose(trial):
@@ -194,9 +196,12 @@ class _View:
             start, end = self.idx.spans[unit]
             while at < len(spans) and spans[at][1] < end:
                 at += 1
-            if at < len(spans) and spans[at][0] <= start:
-                out[unit - part.start] = 0.0
-        return out
+            here = at
+            while here < len(spans) and spans[here][0] < end:
+                covered = min(end, spans[here][1]) - max(start, spans[here][0])
+                out[unit - part.start] -= max(0, covered) / max(1, end - start)
+                here += 1
+        return np.maximum(out, 0.0)
 
 
 def _omission(
@@ -260,6 +265,11 @@ def _rarity(idx: Index, call: Call) -> Floats:
             rare[idx.vocabulary.lookup(call.query)] = 0.0
         call.cache[key] = rare if len(rare) else np.zeros(1)
     return call.cache[key]
+
+
+def _partly(left: Floats) -> bool:
+    """Whether a unit was cut, so that some of its words are kept."""
+    return bool(((left > 0) & (left < 1)).any())
 
 
 def _join(arrays: Sequence[Floats]) -> Floats:

@@ -73,11 +73,22 @@ class Adjustment:
         slope: Of the logit.
         intercept: Added to it.
         threshold: Outputs are accepted up to this risk'; None: from ``max_miss_rate``.
+
+    Raises:
+        ConfigError: The slope is not positive, or a value is no number of its range.
     """
 
     slope: float = 1.0
     intercept: float = 0.0
     threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.slope < math.inf:
+            raise ConfigError(f"slope must be a positive number; got {self.slope!r}")
+        if not math.isfinite(self.intercept):
+            raise ConfigError(f"intercept must be a number; got {self.intercept!r}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"threshold must be a probability in [0, 1] or None; got {self.threshold!r}")
 
     def apply(self, risk: float) -> float:
         """Risk'."""

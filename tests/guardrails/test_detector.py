@@ -213,3 +213,21 @@ def test_an_adjusted_threshold_is_of_its_mode_alone() -> None:
 def test_adjustments_are_of_known_modes() -> None:
     with pytest.raises(ConfigError, match=r"'documents'"):
         PerplexityGuardrail(adjustments={"documents": Adjustment()})
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"slope": 0.0}, "slope"),
+        ({"slope": -1.0}, "slope"),
+        ({"slope": float("nan")}, "slope"),
+        ({"slope": float("inf")}, "slope"),
+        ({"intercept": float("nan")}, "intercept"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"threshold": -0.1}, "threshold"),
+        ({"threshold": float("nan")}, "threshold"),
+    ],
+)
+def test_an_adjustment_that_orders_nothing_is_refused(settings: dict[str, float], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        Adjustment(**settings)

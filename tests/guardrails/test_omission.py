@@ -164,3 +164,11 @@ def test_a_rendered_text_is_judged_by_the_rendering_it_was_selected_from() -> No
     trial = Trial(call.segments[0], layout.renderer(kept, True), tuple(layout.spans[i] for i in kept), layout.text)
     [omission] = segment_omissions([trial], call, DETECTOR)
     assert list(np.flatnonzero(omission.out == 0)) == kept
+
+
+def test_a_part_of_a_unit_is_less_than_none_of_it() -> None:
+    call = call_for([DOCS[0]])
+    part, none = Trial(call.segments[0], "The invoice INV-2291", ((0, 20),)), Trial(call.segments[0], "", ())
+    [some], [nothing] = (segment_omissions([t], call, DETECTOR) for t in (part, none))
+    assert some.out[0] * some.new[0] < nothing.out[0] * nothing.new[0]
+    assert named(some)["lost"] < named(nothing)["lost"]

@@ -20,19 +20,8 @@ INVOICE = "The invoice INV-2291 was sent on 2024-05-13. It is about chairs. The 
 ANSWER, CHAIRS, WEATHER = ((0, 44), (45, 64), (65, 86))
 QUERY = "When was invoice INV-2291 sent?"
 TERMS = {"query": ANCHOR, "blind": RECOVERY}
-HOSTILE = (
-    "",
-    "\ud800",
-    "\x00",
-    " \n",
-    "\u2028",
-    "…",
-    "[… 3 lines]\n…",
-    "a" * 20_000,
-    "1" * 20_000,
-    "{" * 3000,
-    ".\n" * 500,
-)
+ODD = ("", "\ud800", "\x00", " \n", "\u2028", "…", "[… 3 lines]\n…")
+HOSTILE = (*ODD, "a" * 20_000, "1" * 20_000, "{" * 3000, ".\n" * 500)
 GUARDRAILS: dict[str, Any] = {
     "shipped": lambda: PerplexityGuardrail(FakeScorer()),
     "by-hand": lambda: PerplexityGuardrail(FakeScorer(), detector=detector(terms=TERMS)),
