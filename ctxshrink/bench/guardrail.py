@@ -26,6 +26,7 @@ from .guardrail_labels import KEEPS, METHODS, PAIRS, Compressions
 from .guardrail_report import show
 from .guardrail_rows import Observer, Row
 from .run import Observation
+from .scoring import Haystack
 from .summary import plain
 from .tasks import TASKS, Task
 
@@ -48,6 +49,9 @@ class Source:
     name: str
     task: Task[Any]
     records: Sequence[Record]
+
+
+_NOTHING = Haystack("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Found:
 
 
 def load(data: Path, *, split: Split, limit: int | None, seed: int = 0) -> list[Source]:
-    """The sets of a folder with ``rag``, ``chat`` and ``tools``, or some of these.
+    """The sets of a folder with ``rag``, ``chat`` and ``tools``, or some of these, whose records say what is needed.
 
     Args:
         data: The folder; the folders in it are read by `load_sets`.
@@ -114,6 +118,7 @@ def load(data: Path, *, split: Split, limit: int | None, seed: int = 0) -> list[
         for task in TASKS.values()
         if (data / task.name).is_dir()
         for name, records in load_sets(data / task.name, task.parse, split=split, limit=limit, seed=seed).items()
+        if any(task.needed(record, _NOTHING) for record in records)
     ]
     if not found:
         raise ConfigError(f"--data {data}: it holds none of the folders {', '.join(TASKS)}")

@@ -194,13 +194,13 @@ class _View:
         spans, at = trial.spans or (), 0
         for unit in range(part.start, part.stop):
             start, end = self.idx.spans[unit]
-            while at < len(spans) and spans[at][1] < end:
+            while at < len(spans) and spans[at][1] <= start:
                 at += 1
-            here = at
+            here, covered = at, 0
             while here < len(spans) and spans[here][0] < end:
-                covered = min(end, spans[here][1]) - max(start, spans[here][0])
-                out[unit - part.start] -= max(0, covered) / max(1, end - start)
+                covered += max(0, min(end, spans[here][1]) - max(start, spans[here][0]))
                 here += 1
+            out[unit - part.start] -= covered / max(1, end - start)
         return np.maximum(out, 0.0)
 
 

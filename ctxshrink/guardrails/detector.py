@@ -51,7 +51,7 @@ class Point:
         limit: The highest risk that is accepted.
         missed: Share of the needed strings lost by what is accepted at about this risk, where nine sources in ten lose
             less.
-        average: The same, mean over sources.
+        average: The same, mean over all compressions.
         false_fallbacks: Share of the harmless compressions that are rejected.
         caught: Share of the losses that are rejected.
     """
@@ -138,15 +138,15 @@ class Detector:
         least the limit that rejects one harmless compression in ten: what they lose together is the output's matter.
         """
         curve = self.curves[f"{mode}/{level}"]
-        good = [p.limit for p in curve if p.missed <= max_miss_rate]
+        good = [p.limit for p in curve if p.average <= max_miss_rate]
         if level == "segment":
             good += [p.limit for p in curve if p.false_fallbacks <= FALSE_FALLBACKS][:1]
-        return max(good) if good else curve[0].limit * max_miss_rate / max(curve[0].missed, 1e-9)
+        return max(good) if good else curve[0].limit * max_miss_rate / max(curve[0].average, 1e-9)
 
     def miss_rate(self, mode: str, risk: float) -> float:
         """The share of the needed strings that outputs accepted up to a risk may lose, by the curve."""
         curve = self.curves[f"{mode}/output"]
-        return max((p.missed for p in curve if p.limit <= risk), default=0.0)
+        return max((p.average for p in curve if p.limit <= risk), default=0.0)
 
 
 @lru_cache(maxsize=64)

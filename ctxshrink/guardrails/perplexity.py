@@ -22,7 +22,7 @@ from .fidelity import check_trial, verbatim
 
 _log = logging.getLogger("ctxshrink")
 
-MAX_MISS_RATE = 0.02
+MAX_MISS_RATE = 0.05
 """Share of the needed strings that may be lost unless the caller says otherwise."""
 
 

@@ -41,6 +41,8 @@ LIMITS = (
 NEAR = 3.0
 """Compressions at a risk between ``limit / NEAR`` and ``limit`` say what is lost at this limit: what the guardrail lets
 out lies just below it."""
+POOLED = 40
+"""Compressions of all sources that are needed there."""
 LEAST = 8
 """Compressions of a source that are needed there."""
 SOURCES = 3
@@ -119,7 +121,7 @@ class _Fitted:
         fits = {level: rows.without(without) for level, rows in (("segment", self.segments), ("output", self.outputs))}
         models = {level: fit_logistic(r.x, r.y, r.weight, FEATURES) for level, r in fits.items()}
         crossed = {level: r.crossed() for level, r in fits.items()}
-        curves = {f"{mode}/{level}": curve(crossed[level], r.y, r.source, r.weight, r.own) for level, r in fits.items()}
+        curves = {f"{mode}/{level}": curve(crossed[level], r.y, r.source, r.weight) for level, r in fits.items()}
         terms = _terms(fits["segment"], crossed["segment"], mode)
         figures = {mode: {level: _figures(r, crossed[level]) for level, r in fits.items()}}
         needs = self.needs(without)
@@ -137,20 +139,19 @@ class _Rows:
         y: Floats,
         source: NDArray[np.str_],
         weight: Floats,
-        own: NDArray[np.bool_],
         terms: Sequence[Mapping[str, float] | None],
     ):
         lossy = int((y > 0).sum())
         if not 0 < lossy < len(y):
             names = ", ".join(sorted(set(source)))
             raise ConfigError(f"data: {lossy} losses in {len(y)} compressions of {names}; both classes are needed")
-        self.x, self.y, self.source, self.own, self.terms, self.stands = x, y, source, own, terms, weight
+        self.x, self.y, self.source, self.terms, self.stands = x, y, source, terms, weight
         self.weight = _even(source, weight)
 
     def without(self, source: str | None) -> _Rows:
         kept = self.source != source
         terms = [t for t, k in zip(self.terms, kept, strict=True) if k]
-        return _Rows(self.x[kept], self.y[kept], self.source[kept], self.stands[kept], self.own[kept], terms)
+        return _Rows(self.x[kept], self.y[kept], self.source[kept], self.stands[kept], terms)
 
     def crossed(self) -> Floats:
         """Risks by models that were fitted on the other sources."""
@@ -168,7 +169,6 @@ def _rows(found: Sequence[Material], crossed: Mapping[str, Mapping[str, Logistic
     y: list[float] = []
     source: list[str] = []
     weight: list[float] = []
-    own: list[bool] = []
     terms: list[Mapping[str, float] | None] = []
     for material in found:
         needs = [_need(u, crossed[material.source]) for u in material.units]
@@ -177,9 +177,8 @@ def _rows(found: Sequence[Material], crossed: Mapping[str, Mapping[str, Logistic
             y.append(sample.lost)
             source.append(material.source)
             weight.append(sample.weight)
-            own.append(sample.own)
             terms.append(sample.terms)
-    return _Rows(np.array(x), np.array(y), np.array(source), np.array(weight), np.array(own), terms)
+    return _Rows(np.array(x), np.array(y), np.array(source), np.array(weight), terms)
 
 
 def _need(units: Units, models: Mapping[str, Logistic]) -> Floats:
@@ -207,9 +206,7 @@ def _even(source: NDArray[np.str_], weight: Floats) -> Floats:
     return weight * (len(source) / len(names) / np.maximum(sums, 1e-12))[inverse]
 
 
-def curve(
-    risk: Floats, lost: Floats, source: NDArray[np.str_], weight: Floats, own: NDArray[np.bool_]
-) -> tuple[Point, ...]:
+def curve(risk: Floats, lost: Floats, source: NDArray[np.str_], weight: Floats) -> tuple[Point, ...]:
     """What comes of each limit of `LIMITS`.
 
     Args:
@@ -217,7 +214,6 @@ def curve(
         lost: Share of the needed strings that each lost, in [0, 1].
         source: Where each is from.
         weight: Compressions that each stands for.
-        own: Which the default compressor made: what is missed is measured on these.
 
     Returns:
         Points whose ``missed`` and ``average`` never fall.
@@ -226,11 +222,13 @@ def curve(
     missed = average = 0.0
     harmless, lossy = lost == 0, lost > 0
     for limit in LIMITS:
-        near = own & (risk <= limit) & (risk > limit / NEAR)
+        near = (risk <= limit) & (risk > limit / NEAR)
+        if near.sum() >= POOLED:
+            average = max(average, float(np.average(lost[near], weights=weight[near])))
         of = [rows for s in sorted(set(source)) if (rows := near & (source == s)).sum() >= LEAST]
         if len(of) >= SOURCES:
             shares = [float(np.average(lost[rows], weights=weight[rows])) for rows in of]
-            missed, average = max(missed, float(np.quantile(shares, SURE))), max(average, float(np.mean(shares)))
+            missed = max(missed, float(np.quantile(shares, SURE)))
         rejected = [float(np.average(risk[rows] > limit, weights=weight[rows])) for rows in (harmless, lossy)]
         points.append(Point(limit, round(missed, 5), round(average, 5), round(rejected[0], 4), round(rejected[1], 4)))
     return tuple(points)

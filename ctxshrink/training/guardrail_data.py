@@ -31,7 +31,7 @@ PAIRS: Final = 8
 """Pairs of any method and any keep that each record is compressed by."""
 OWN: Final = ("pruner",)
 OWN_KEEPS: Final = (0.5, 0.25, 0.1, 0.05)
-"""Each record is also compressed by the default compressor at these keeps: the curves are measured on what it does."""
+"""Each record is also compressed by the default compressor at these keeps: that is what is judged most."""
 _NOTHING: Final = Detector(
     {mode: {"text": Logistic(0.0, dict.fromkeys(names, 0.0))} for mode, names in FEATURES.items()}, {}, {}, {}, {}
 )
@@ -65,7 +65,6 @@ class Sample:
         whole: Of a whole output.
         lost: Share of the needed strings that were lost, in [0, 1]; for a segment 0 or 1.
         weight: Compressions that this one stands for.
-        own: The default compressor made it.
         terms: What the language model said, where it was asked.
     """
 
@@ -74,7 +73,6 @@ class Sample:
     whole: bool
     lost: float
     weight: float = 1.0
-    own: bool = False
     terms: dict[str, float] | None = None
 
 
@@ -146,12 +144,9 @@ def _of(
     asked = {chosen.randrange(len(made)) for _ in range(ASKED)} if scorer else set[int]()
     for number, compression in enumerate(made):
         call = compression.call
-        mine = number < len(own)
-        found = _segments(compression, call, views, scorer if number in asked else None, chosen)
-        segments += [replace(sample, own=mine) for sample in found]
+        segments += _segments(compression, call, views, scorer if number in asked else None, chosen)
         whole = output_omission(compression.trials, call, _NOTHING)
-        sample = _sample(whole, call, views, True, compression.strings_lost / compression.at_risk)
-        outputs.append(replace(sample, own=mine))
+        outputs.append(_sample(whole, call, views, True, compression.strings_lost / compression.at_risk))
     yield Material(source, mode_of(call), units, tuple(segments), tuple(outputs))
 
 

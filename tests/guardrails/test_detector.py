@@ -59,10 +59,10 @@ def test_more_may_be_risked_where_more_may_be_lost(mode: str, level: Level, a: f
 
 def test_the_limit_is_the_best_point_that_is_good_enough() -> None:
     fitted = detector()
-    assert fitted.limit("query", "output", 0.06) == 0.3
-    assert fitted.limit("query", "output", 0.05) == 0.3
-    assert fitted.limit("query", "output", 0.005) == pytest.approx(0.05)  # no point is: the first one, scaled down
-    assert fitted.limit("query", "segment", 0.005) == 0.5  # at most one harmless compression in ten is rejected
+    assert fitted.limit("query", "output", 0.04) == 0.3
+    assert fitted.limit("query", "output", 0.02) == 0.3
+    assert fitted.limit("query", "output", 0.0025) == pytest.approx(0.05)  # no point is: the first one, scaled down
+    assert fitted.limit("query", "segment", 0.0025) == 0.5  # at most one harmless compression in ten is rejected
     assert next(p for p in CURVE if p.false_fallbacks <= FALSE_FALLBACKS).limit == 0.5
     assert fitted.limit("query", "segment", 0.5) == 0.9
 
