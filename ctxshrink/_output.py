@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ._attempts import finite
-from ._deadline import describe, within_deadline
+from ._deadline import DeadlineExceeded, describe, within_deadline
 from .ladder import Ladder, softer
 from .types import Attempt, Call, Decision, Job, OutputGuardrail, Trial, Verdict
 
@@ -88,6 +88,8 @@ class _Judge:
             return None
         try:
             verdict = within_deadline(lambda: self._guardrail.check_output(trials, self._call), self._call)
+        except DeadlineExceeded:
+            return Verdict(False, 1.0, "was not judged: the deadline passed")
         except Exception as error:  # noqa: BLE001  fail open: what nobody could judge is taken back, with this reason
             _log.warning("guardrail %s failed: %s", self._guardrail.name, type(error).__name__)
             return Verdict(False, 1.0, f"was not judged: guardrail {self._guardrail.name} failed: {describe(error)}")
@@ -133,7 +135,7 @@ def _after(before: Decision, verdict: Verdict, decision: Decision) -> Decision:
     """A decision with the attempts of the one before it, whose output was rejected."""
     trial = before.trial
     earlier = before.attempts if trial is None or trial.text == trial.basis else _rejected(before, verdict)
-    return replace(decision, attempts=(*earlier, *decision.attempts))
+    return replace(decision, keep=before.keep, attempts=(*earlier, *decision.attempts))
 
 
 def _risk_per_token(decision: Decision) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -13,6 +14,8 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 from .errors import ConfigError
 
 T = TypeVar("T")
+
+_MOST = sys.float_info.max
 
 
 def describe(note: str, within: tuple[float, float] | None = None) -> Mapping[str, Any]:
@@ -80,7 +83,8 @@ def _value(hint: Any, value: Any, what: str, path: str, described: Field[Any], w
 def _number(hint: type[int] | type[float], value: Any, what: str, within: tuple[float, float]) -> int | float:
     low, high = within
     right = type(value) is int or (hint is float and type(value) is float)
-    if not right or not math.isfinite(value) or not low <= value <= high:
+    # The first two as comparisons: a whole number from TOML may be beyond every float.
+    if not right or not -_MOST <= value <= _MOST or not low <= value <= high:
         name = "a whole number" if hint is int else "a number"
         raise ConfigError(f"{what} must be {name} from {low:g} to {high:g}; got {value!r}")
     return hint(value)

@@ -59,6 +59,11 @@ def fact_spans(text: str) -> list[tuple[int, int]]:
     return sorted((start, end) for kind, start, end in _scan(text) if kind != "negation")
 
 
+def folded(text: str) -> str:
+    """A text in the form that facts are compared in: what holds a fact's normal form mentions it."""
+    return _GROUPING.sub("", unicodedata.normalize("NFKC", text)).casefold()
+
+
 def _scan(text: str) -> Iterator[tuple[FactKind, int, int]]:
     """Facts with their places, kind by kind."""
     claimed: list[tuple[int, int]] = []
@@ -81,7 +86,7 @@ def _scan(text: str) -> Iterator[tuple[FactKind, int, int]]:
 
 
 def _normal(value: str) -> str:
-    return _GROUPING.sub("", unicodedata.normalize("NFKC", value)).casefold().strip().rstrip(".,")
+    return folded(value).strip().rstrip(".,")
 
 
 def _is_id(token: str) -> bool:

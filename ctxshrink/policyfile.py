@@ -17,7 +17,7 @@ from typing import Any, Final
 from ._tables import build, describe, render
 from .drift import DriftMonitor, Expected
 from .errors import ConfigError
-from .guardrails import Adjustment, PerplexityGuardrail
+from .guardrails import MAX_MISS_RATE, Adjustment, PerplexityGuardrail
 from .policies import RECENT_TURNS, Adaptive
 from .types import ContentType, Kind
 
@@ -63,7 +63,7 @@ class GuardrailSettings:
     """What `PerplexityGuardrail` accepts, where a query is known and where none is."""
 
     max_miss_rate: float = field(
-        default=0.02, metadata=describe("most of the needed strings that may be lost", (1e-6, 1 - 1e-6))
+        default=MAX_MISS_RATE, metadata=describe("most of the needed strings that may be lost", (1e-6, 1 - 1e-6))
     )
     query: AdjustmentSettings | None = None
     blind: AdjustmentSettings | None = None
@@ -140,7 +140,7 @@ def load_policy_file(path: str | Path) -> Settings:
         table: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"policy file {file}: no such file; `ctxshrink calibrate` writes one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, a number too long
         raise ConfigError(f"policy file {file}: cannot be read as TOML: {error}") from error
     where = f"policy file {file}"
     version = table.pop("version", None)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctxshrink import PerplexityGuardrail
 from ctxshrink.errors import ConfigError
 from ctxshrink.policies import Adaptive
 from ctxshrink.policyfile import (
@@ -112,6 +113,7 @@ def test_the_parts_of_a_shrinker(tmp_path: Path) -> None:
     (tmp_path / "hand.toml").write_text("version = 1\n[policy]\nkeep = 1\n", "utf-8")
     assert shrinker_settings(tmp_path / "hand.toml").monitor is None
     assert shrinker_settings(str(tmp_path / "hand.toml")).policy == Adaptive(1.0)
+    assert shrinker_settings(tmp_path / "hand.toml").guardrail.max_miss_rate == PerplexityGuardrail().max_miss_rate
 
 
 @pytest.mark.parametrize(
@@ -143,6 +145,8 @@ def test_the_parts_of_a_shrinker(tmp_path: Path) -> None:
         (policy_text(ONE).replace("keeps = [0.25, 0.5]", "keeps = 0.5"), "keeps must be a list of numbers"),
         (policy_text(ONE).replace("[0.25, 0.5]", '[0.25, "x"]'), r"keeps\[1\] must be a number"),
         ("version = 1\n" + "a = [" * 5000, "cannot be read as TOML"),
+        ("version = 1\na = 1" + "0" * 5000, "cannot be read as TOML"),
+        ("version = 1\n[policy]\nkeep = 1" + "0" * 400, "policy.keep must be a number from"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, text: str, message: str) -> None:

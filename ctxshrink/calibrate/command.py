@@ -51,8 +51,8 @@ def calibrate(
         found = read_traces(traces, limit=limit)
     else:
         raise ConfigError("give --data (records that name what is needed) or --traces (logged conversations)")
-    if not out.parent.is_dir():
-        raise ConfigError(f"--out {out}: no such folder")
+    _check_file(out, "--out")
+    _check_file(json_out, "--json")
     with progress() as bar:
         job = bar.add_task(run.STAGES[0], total=len(found.examples))
 
@@ -103,8 +103,10 @@ def compare(
 
     from . import sources
 
+    _check_file(json_out, "--json")
+
     def guardrail(source: str, adjustments: Mapping[str, Adjustment]) -> PerplexityGuardrail:
-        detector = None if detectors is None else load_detector(detectors / source)
+        detector = None if detectors is None else load_detector(_crossed(detectors, source))
         return PerplexityGuardrail(max_miss_rate=max_miss_rate, detector=detector, adjustments=adjustments)
 
     out = console() if console().is_terminal else console(width=180)
@@ -133,6 +135,29 @@ def compare(
             "seed": seed,
         }
         _write(json_out, settings, {"sources": [row.to_dict() for row in rows]})
+
+
+def _crossed(detectors: Path, source: str) -> Path:
+    """The folder of the detector that was fitted without a source: SET, or TASK/SET where the task is not named."""
+    places = [detectors / source, *sorted(p / source for p in detectors.glob("*") if p.is_dir())]
+    found = [p for p in places if (p / "config.json").is_file()]
+    if len(found) != 1:
+        what = "several folders" if found else "no folder"
+        raise ConfigError(
+            f"--detectors {detectors}: {what} {source} with a config.json; `ctxshrink train guardrail --crossed` "
+            "writes one for each source, in a folder for each task: name that one and its data"
+        )
+    return found[0]
+
+
+def _check_file(path: Path | None, option: str) -> None:
+    """Says before the work, which takes minutes, that its outcome has no place."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: no such folder")
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; name a file")
 
 
 def _numbers(text: str) -> list[float]:

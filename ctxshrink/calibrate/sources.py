@@ -104,7 +104,10 @@ def compare_sources(
     check_limit(max_miss_rate)
     tried = check_keeps(keeps)
     rows: list[SourceRow] = []
-    for file in _files(data):
+    files = _files(data)
+    for file in files:  # What is wrong with any of them is said before the work.
+        guardrail_for(file.stem, {})
+    for file in files:
         progress(file.stem)
         dev, test = _half(file, "dev", examples, seed), _half(file, "test", limit, seed)
         shipped = guardrail_for(file.stem, {})

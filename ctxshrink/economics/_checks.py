@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from ctxshrink.errors import ConfigError
 
@@ -10,7 +11,8 @@ from ctxshrink.errors import ConfigError
 def check_number(value: object, name: str, what: str, *, positive: bool = False) -> float:
     """Returns a finite number that is 0 or more (or positive), or raises a `ConfigError` that names it."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not math.isfinite(number) or number < 0 or (positive and not number):
+    # Compared, not `math.isfinite`: whole numbers from JSON and TOML may be beyond every float.
+    if not 0 <= number <= sys.float_info.max or (positive and not number):
         bound = "a positive number" if positive else "a number, 0 or more"
         raise ConfigError(f"{name} must be {bound} ({what}); got {value!r}")
     return float(number)

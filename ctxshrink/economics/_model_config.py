@@ -94,7 +94,7 @@ def describe_layers(fields: Fields) -> list[Layer]:
     types = _types(fields, count)
     if len(types) != count:
         raise ConfigError(f"the configuration names {len(types)} layer types for {count} layers")
-    shared = fields.get("num_kv_shared_layers") or 0
+    shared = _count(fields, "num_kv_shared_layers")
     overrides = _overrides(fields.get("per_layer_config"))
     layers: list[Layer] = []
     for index, kind in enumerate(types):
@@ -112,7 +112,7 @@ def _types(fields: Fields, count: int) -> Sequence[str]:
         return [str(kind) for kind in cast("Sequence[object]", named)]
     period = fields.get("attn_layer_period")
     if isinstance(period, int) and period > 0:  # Jamba
-        offset = int(fields.get("attn_layer_offset") or 0)
+        offset = _count(fields, "attn_layer_offset")
         return ["attention" if i % period == offset else "mamba" for i in range(count)]
     if isinstance(fields.get("sliding_window"), int) and fields.get("use_sliding_window", True):
         pattern = fields.get("sliding_window_pattern") or fields.get("_sliding_window_pattern")
@@ -181,6 +181,12 @@ def _need(fields: Fields, names: Sequence[str], what: str) -> int:
     if found is None:
         raise ConfigError(f"the configuration does not say how many {what} the model has: it needs {names[0]!r}")
     return _positive(found[1], found[0])
+
+
+def _count(fields: Fields, name: str) -> int:
+    """A field that may be missing or 0."""
+    value = fields.get(name)
+    return 0 if value is None or value == 0 else _positive(value, name)
 
 
 def _positive(value: object, name: str) -> int:

@@ -12,7 +12,7 @@ from ctxshrink.economics._checks import check_number, check_whole
 from ctxshrink.economics.prices import Prices, Usage, bill
 from ctxshrink.economics.simulated import SimulatedCache, leading, render
 from ctxshrink.economics.traces import Trace
-from ctxshrink.errors import ConfigError
+from ctxshrink.errors import ConfigError, FormatError
 from ctxshrink.messages import Parsed, detect
 from ctxshrink.messages.locks import CACHED, NEWEST_USER
 from ctxshrink.policies import check_keep
@@ -171,7 +171,10 @@ class _Planner:
 
     def conversation(self, trace: Trace) -> Estimate:
         """All requests of a conversation."""
-        parsed = detect(trace.items).parse(trace.items)
+        try:
+            parsed = detect(trace.items).parse(trace.items)
+        except FormatError as error:
+            raise FormatError(f"{trace.name}: {error}") from error
         sizes = dict(zip((s.id for s in parsed.segments), self._sizes(parsed.segments), strict=True))
         cuts = self._cuts(parsed, sizes)
         kinds: dict[Kind, KindTokens] = {}

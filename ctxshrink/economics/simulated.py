@@ -35,6 +35,7 @@ class SimulatedCache:
         self._rules, self._counter, self._prefix = rules, counter, prefix_tokens
         self._sizes: dict[str, int] = {_PREFIX: prefix_tokens}
         self._entries: dict[bytes, float] = {}  # Prefix that ends at a mark -> time of its last use.
+        self._chain: list[tuple[str, bytes]] = []  # The last request's messages, each with the key of what ends at it.
         self._earlier: list[tuple[list[str], float]] = []
         self._now = 0.0
 
@@ -68,17 +69,26 @@ class SimulatedCache:
         return Usage(uncached=total - max(read, stored), written=max(0, stored - read), read=read)
 
     def _marked(self, rendered: list[str], sizes: list[int], leading: int) -> Usage:
-        state, read, size = blake2b(digest_size=16), 0, 0
-        for i, (text, tokens) in enumerate(zip(rendered, sizes, strict=True), 1):
-            data = text.encode("utf-8", "surrogatepass")
-            state.update(len(data).to_bytes(8, "little") + data)
-            key, size = state.digest(), size + tokens
+        read = size = 0
+        for i, (key, tokens) in enumerate(zip(self._keys(rendered), sizes, strict=True), 1):
+            size += tokens
             used = self._entries.get(key)
             if used is not None and self._now - used <= self._rules.lifetime:
                 read, self._entries[key] = size, self._now
             elif i in (leading, len(rendered)) and size >= self._rules.min_prefix:
                 self._entries[key] = self._now
         return Usage(written=size - read, read=read)
+
+    def _keys(self, rendered: list[str]) -> list[bytes]:
+        """A hash of each prefix; those of the last request's are not reckoned again, as conversations grow by a few."""
+        chain = self._chain
+        same = next((i for i, (a, (b, _)) in enumerate(zip(rendered, chain, strict=False)) if a != b), None)
+        del chain[min(len(rendered), len(chain)) if same is None else same :]
+        key = chain[-1][1] if chain else bytes(16)
+        for text in rendered[len(chain) :]:
+            key = blake2b(key + text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            chain.append((text, key))
+        return [k for _, k in chain]
 
     def _live(self) -> Iterator[list[str]]:
         for i, (rendered, used) in enumerate(self._earlier):

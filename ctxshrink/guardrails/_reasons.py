@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 
-from ctxshrink.facts import fact_spans, facts
+from ctxshrink.facts import fact_spans, facts, folded
 from ctxshrink.types import Call, Trial
 
 from ._omission import Omission
 
 QUOTED = 60
 """Most characters of the text that a reason quotes."""
+_ASKED = "ctxshrink.guardrails.asked"
 _FOLDED = "ctxshrink.guardrails.folded"
 
 
@@ -48,8 +49,8 @@ def _worst(omission: Omission, trials: Sequence[Trial], call: Call) -> str:
         return "drops nothing that stands alone"
     idx, unit = worst
     text = " ".join(idx.text(unit).split())
-    asked = {fact for _, fact in facts(call.anchor or call.query or "")}
-    left = {**_folded(call), **{t.segment.id: t.text.casefold() for t in trials}}
+    asked = _asked(call)
+    left = {**_folded(call), **{t.segment.id: folded(t.text) for t in trials}}
     found = sorted(fact for kind, fact in facts(text) if kind != "negation")
     if used := _first_gone([fact for fact in found if fact in asked], left.values()):
         who = "the question" if call.query else "a recent turn"
@@ -60,10 +61,17 @@ def _worst(omission: Omission, trials: Sequence[Trial], call: Call) -> str:
     return what if gone is None else f"{what}, with the only mention of {_quoted(_as_written(gone, text))}"
 
 
+def _asked(call: Call) -> frozenset[str]:
+    """The facts that the question or the recent turns use."""
+    if _ASKED not in call.cache:
+        call.cache[_ASKED] = frozenset(fact for _, fact in facts(call.anchor or call.query or ""))
+    return call.cache[_ASKED]
+
+
 def _folded(call: Call) -> Mapping[str, str]:
-    """The call's texts by segment id, case folded as facts are."""
+    """The call's texts by segment id, in the form that facts are compared in."""
     if _FOLDED not in call.cache:
-        call.cache[_FOLDED] = {s.id: s.text.casefold() for s in call.segments}
+        call.cache[_FOLDED] = {s.id: folded(s.text) for s in call.segments}
     return call.cache[_FOLDED]
 
 

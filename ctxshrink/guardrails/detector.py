@@ -39,7 +39,8 @@ class Logistic:
 
     def risk(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of rows of features, shape (rows, features) to (rows,)."""
-        z = self.bias + x @ np.array(list(self.weights.values()), dtype=np.float64)
+        # Not `x @ weights`: the last bits of a matrix product depend on how many rows are in the batch.
+        z = self.bias + (x * np.array(list(self.weights.values()), dtype=np.float64)).sum(axis=1)
         return 1 / (1 + np.exp(-np.clip(z, -30.0, 30.0)))
 
 
@@ -132,7 +133,7 @@ class Detector:
     figures: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)
 
     def limit(self, mode: str, level: Level, max_miss_rate: float) -> float:
-        """The highest risk that may be accepted where at most ``max_miss_rate`` of the needed strings may be lost.
+        """The highest risk that may be accepted where ``max_miss_rate`` of the needed strings may be lost on average.
 
         Where no point of the curve of outputs is as good as that, the first one, scaled down. Of segments it is at
         least the limit that rejects one harmless compression in ten: what they lose together is the output's matter.
@@ -195,7 +196,7 @@ def save_detector(detector: Detector, folder: Path) -> Path:
 def check_miss_rate(rate: float) -> float:
     """Return the rate, or raise a `ConfigError`."""
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigError(f"max_miss_rate must be a share in (0, 1), like 0.02; got {rate!r}")
+        raise ConfigError(f"max_miss_rate must be a share in (0, 1), like 0.05; got {rate!r}")
     return float(rate)
 
 

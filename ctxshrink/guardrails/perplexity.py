@@ -46,8 +46,8 @@ class PerplexityGuardrail:
 
     Args:
         scorer: The language model; default the embedded one, loaded at first use.
-        max_miss_rate: Largest share of the needed strings that what is accepted may have lost, in (0, 1): it picks the
-            operating point on the curve that was measured when the detector was fitted.
+        max_miss_rate: Largest share of the needed strings that what is accepted may have lost on average, in (0, 1):
+            it picks the operating point on the curve that was measured when the detector was fitted.
         threshold: Reject above this estimated risk instead, in (0, 1].
         detector: The fitted models; default the shipped ones.
         adjustments: How your own traffic differs, by mode (``query``, ``blind``), see ``ctxshrink calibrate``.
@@ -192,7 +192,7 @@ class PerplexityGuardrail:
             said = told.get(i, {})
             risk = round(_shifted(float(cheap[i]), weights, said), 4)
             if weights and i not in told:
-                risk = round(high[i] if high[i] <= limit else low[i], 4)
+                risk = high[i] if high[i] <= limit else low[i]
             reason = explain(omission, [trial], call, risk, limit, said)
             verdicts.append(Verdict(risk <= limit, risk, reason, _named(features[i], said)))
         return verdicts
@@ -230,7 +230,8 @@ def _ends(cheap: float, weights: Mapping[str, float]) -> tuple[float, float]:
     """The lowest and the highest risk that the language model's terms can lead to."""
     ends = [sorted((weights[t] * RANGES[t][0], weights[t] * RANGES[t][1])) for t in TERMS if t in weights]
     bias = weights.get("bias", 0.0)
-    return _moved(cheap, bias + sum(e[0] for e in ends)), _moved(cheap, bias + sum(e[1] for e in ends))
+    low, high = (_moved(cheap, bias + sum(e[side] for e in ends)) for side in (0, 1))
+    return round(low, 4), round(high, 4)  # as scores are, so that the bounds decide as the score would
 
 
 def _shifted(cheap: float, weights: Mapping[str, float], terms: Mapping[str, float]) -> float:

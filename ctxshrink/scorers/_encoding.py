@@ -82,5 +82,5 @@ def load_tokenizer(name: str) -> Any:
     auto: Any = transformers
     try:
         return auto.AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged file fails in as many ways as there are formats
         raise ModelError(f"cannot load the tokenizer {name!r} with transformers: {error}") from error

@@ -78,7 +78,9 @@ class JsonClient:
         if parts.username is not None or parts.password is not None:
             raise ConfigError("url must hold no user name or password; give api_key")
         if not usable or parts.query or parts.fragment or re.search(r"[^!-~]", self.base):
-            raise ConfigError(f"url must be like http://host:8000, not {self.base!r}")
+            # User, password, query and fragment may hold a secret, wherever they begin and end in a damaged URL.
+            given = "one with '@', '?' or '#'" if re.search("[@?#]", self.base) else repr(self.base)
+            raise ConfigError(f"url must be like http://host:8000, not {given}")
         return parts
 
     def post(self, path: str, body: object, *, most: int, quiet: bool = False) -> Any:
@@ -102,7 +104,7 @@ class JsonClient:
                 continue
             if status != 200:
                 said = "" if quiet else _message(found)
-                hidden = said.replace(self.key, "…") if self.key else said
+                hidden = (said.replace(self.key, "…") if self.key else said)[:_MESSAGE]
                 raise ScorerError(f"{self.base}{path}: status {status}{hidden and ': ' + hidden}")
             return self._read(path, found)
         raise ScorerError(f"{self.base}{path}: no try was made")  # retries >= 0, so this cannot happen
@@ -196,7 +198,7 @@ def _message(data: bytes) -> str:
             found = found[name]  # pyright: ignore[reportUnknownVariableType]
     if not isinstance(found, str):
         return ""
-    return " ".join(re.split(r"['\"]?input['\"]?\s*[:=]", found, maxsplit=1)[0].split())[:_MESSAGE]
+    return " ".join(re.split(r"['\"]?input['\"]?\s*[:=]", found, maxsplit=1)[0].split())
 
 
 def _retry_after(value: str | None) -> float | None:

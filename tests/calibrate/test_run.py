@@ -226,3 +226,16 @@ def test_a_folder_for_the_output_that_is_not_there(rag_file: Path, tmp_path: Pat
     result = CliRunner().invoke(app, ["--data", str(rag_file), "--out", str(tmp_path / "no" / "c.toml")])
     assert result.exit_code == 2
     assert "no such folder" in " ".join(result.output.split())
+
+
+def test_places_for_the_output_are_looked_at_before_the_work(rag_file: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (["--out", str(tmp_path)], "is a folder; name a file"),
+        (["--json", str(tmp_path)], "is a folder; name a file"),
+        (["--json", str(tmp_path / "no" / "x.json")], "no such folder"),
+    ):
+        result = CliRunner().invoke(app, ["--data", str(rag_file), "--out", str(tmp_path / "c.toml"), *arguments])
+        assert result.exit_code == 2
+        assert f"{arguments[0]} " in result.output
+        assert message in " ".join(result.output.split())
+    assert not (tmp_path / "c.toml").exists()

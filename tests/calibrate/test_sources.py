@@ -13,7 +13,8 @@ from ctxshrink.calibrate.intervals import Estimate
 from ctxshrink.calibrate.sources import SourceRow, compare_sources
 from ctxshrink.calibrate.validate import outcome
 from ctxshrink.errors import ConfigError
-from ctxshrink.guardrails import Adjustment, PerplexityGuardrail
+from ctxshrink.guardrails import Adjustment, PerplexityGuardrail, load_detector
+from ctxshrink.guardrails.detector import save_detector
 from ctxshrink.testing import FakeScorer
 
 from .conftest import observation, rag_rows, write_lines
@@ -76,3 +77,22 @@ def test_the_command(tmp_path: Path) -> None:
 def test_data_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such file, or a folder without \.jsonl files"):
         compare_sources(tmp_path, guardrail)
+
+
+def test_detectors_are_found_by_task_and_set_before_the_work(tmp_path: Path) -> None:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(compare)
+    (tmp_path / "rag").mkdir()
+    for name in ("machines", "other"):
+        write_lines(tmp_path / "rag" / f"{name}.jsonl", rag_rows(26))
+    folder = tmp_path / "crossed"
+    save_detector(load_detector(), folder / "rag" / "machines")
+    arguments = ["--data", str(tmp_path), "--keep", "0.4", "--limit", "2", "--simulated", "--detectors", str(folder)]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert "no folder other with a config.json" in " ".join(refused.output.split())
+    (tmp_path / "rag" / "other.jsonl").unlink()
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    save_detector(load_detector(), folder / "chat" / "machines")
+    assert "several folders machines" in " ".join(CliRunner().invoke(app, arguments).output.split())

@@ -163,6 +163,9 @@ def test_files_that_cannot_be_read_and_numbers_out_of_range(tmp_path: Path) -> N
     bad.write_text(json.dumps([1]))
     with pytest.raises(ConfigError, match="configuration"):
         kv_bytes(tmp_path, 10)
+    for name, value in (("num_kv_shared_layers", "one"), ("attn_layer_offset", [])):
+        with pytest.raises(ConfigError, match=name):
+            kv_bytes({**LLAMA, "attn_layer_period": 2, name: value}, 10)
     with pytest.raises(ConfigError, match="dtype"):
         kv_bytes(LLAMA, 10, "int3")  # type: ignore[arg-type]
     for tokens in (-1, 2.5, True):

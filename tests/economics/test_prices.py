@@ -86,3 +86,10 @@ def test_wrong_files_are_named(name: str, text: str, match: str, tmp_path: Path)
         load_prices(tmp_path / "absent.toml")
     with pytest.raises(ConfigError, match="mapping"):
         load_prices(3)  # type: ignore[arg-type]
+
+
+def test_a_price_beyond_every_float(tmp_path: Path) -> None:
+    file = tmp_path / "prices.json"
+    file.write_text('{"m": {"input": 1' + "0" * 400 + "}}")
+    with pytest.raises(ConfigError, match="the row of 'm': input must be a number"):
+        load_prices(file)

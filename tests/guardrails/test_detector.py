@@ -47,6 +47,12 @@ def test_a_logistic_is_the_formula() -> None:
     assert np.isfinite(fitted.risk(x)).all()
 
 
+def test_a_risk_does_not_depend_on_batch_mates() -> None:
+    x = np.random.default_rng(0).normal(size=(300, len(FEATURES)))
+    fitted = load_detector().segment["query"]
+    assert fitted.risk(x).tolist() == [float(fitted.risk(row[None])[0]) for row in x]
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("level", LEVELS)
 @PROPERTY

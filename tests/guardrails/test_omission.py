@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ctxshrink.compressors._index import index
 from ctxshrink.guardrails import load_detector
-from ctxshrink.guardrails._omission import FEATURES, Omission, output_omission, segment_omissions
+from ctxshrink.guardrails._omission import FEATURES, Omission, _View, output_omission, segment_omissions
 from ctxshrink.testing import call_for
 from ctxshrink.types import Call, Span, Trial
 from tests.strategies import PROPERTY, SENTENCES, filled_texts
@@ -132,6 +132,16 @@ def test_without_spans_the_units_are_looked_up(sentences: list[str], chosen: set
     assert set(np.flatnonzero(looked.out > 0)) <= set(np.flatnonzero(exact.out > 0))
     # How far a unit is left out is then its share of words that are gone: some of them, "the" say, may be kept.
     assert named(exact)["lost"] - 0.7 <= named(looked)["lost"] <= named(exact)["lost"] + 1e-9
+
+
+@PROPERTY
+@given(text=filled_texts(), start=st.integers(0, 60), end=st.integers(0, 60))
+def test_a_unit_is_looked_up_letter_by_letter(text: str, start: int, end: int) -> None:
+    call = call_for([text])
+    trial = Trial(call.segments[0], text[start : max(start, len(text) - end)])
+    view = _View.of(call, trial)
+    units = [view.idx.text(unit) for unit in range(view.idx.size)]
+    assert view.left_out(trial).tolist() == [float(unit not in trial.text) for unit in units]
 
 
 def test_nothing_left_out_is_no_loss() -> None:

@@ -162,7 +162,7 @@ def test_an_adjustment_moves_the_outputs_risk_and_the_raw_one_stays_on_record() 
 @pytest.mark.parametrize("query", [None, QUERY])
 @pytest.mark.parametrize("output_bias", [-40.0, 0.0])
 def test_a_threshold_of_zero_accepts_no_output_that_left_something_out(query: str | None, output_bias: float) -> None:
-    none = dict.fromkeys(MODES, Adjustment(threshold=0.0))
+    none: dict[str, Adjustment] = {mode: Adjustment(threshold=0.0) for mode in MODES}
     guardrail = PerplexityGuardrail(FakeScorer(), detector=detector(output_bias=output_bias), adjustments=none)
     call = call_for([INVOICE], query)
     assert not guardrail.check_output([cut(call.segments[0], ANSWER, CHAIRS)], call).ok

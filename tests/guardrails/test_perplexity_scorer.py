@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxshrink import PerplexityGuardrail
+from ctxshrink.guardrails import MAX_MISS_RATE
 from ctxshrink.testing import FakeScorer, call_for
 from ctxshrink.types import Trial
 from tests.guardrails.detectors import ANCHOR, RECOVERY, detector
@@ -60,6 +61,18 @@ def test_not_asking_the_model_changes_no_verdict(
         assert quick.score == pytest.approx(full.score, abs=2e-4)
     else:
         assert (full.score <= quick.score + 2e-4) if quick.ok else (full.score >= quick.score - 2e-4)
+
+
+def test_a_risk_that_is_rounded_to_the_limit_is_decided_as_it_is_told() -> None:
+    call = call_for([INVOICE], QUERY)
+    trial = Trial(call.segments[0], "It is about chairs.")
+    terms = {"query": ANCHOR}
+    sure = PerplexityGuardrail(FakeScorer(), detector=detector(terms=terms), threshold=1e-9)
+    lowest = sure.check([trial], call)[0].score  # the least that the model's terms can lead to, rounded
+    scorer = Recording()
+    [verdict] = PerplexityGuardrail(scorer, detector=detector(terms=terms), threshold=lowest).check([trial], call)
+    assert scorer.calls == 1
+    assert verdict.ok == (verdict.score <= lowest)
 
 
 def undecided(trial: Trial, call: Any) -> float:
@@ -128,7 +141,7 @@ def test_no_model_is_loaded_before_it_is_needed() -> None:
     guardrail = PerplexityGuardrail(detector=detector())
     guardrail.judge(INVOICE, "The weather was fine.", QUERY)
     assert "None" in repr(guardrail)
-    assert "max_miss_rate=0.02" in repr(guardrail)
+    assert f"max_miss_rate={MAX_MISS_RATE}" in repr(guardrail)
     assert "threshold=0.5" in repr(PerplexityGuardrail(threshold=0.5))
 
 

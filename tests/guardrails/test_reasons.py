@@ -46,6 +46,15 @@ def test_a_fact_that_another_text_has_is_not_the_only_mention() -> None:
     assert "the only mention of 'INV-2291'" in both.reason
 
 
+@pytest.mark.parametrize(
+    "other", ["The rent is 1,200 euros.", "The rent is 1\u202f200 euros.", "The rent is １２００ euros."]
+)
+def test_another_spelling_of_a_number_is_a_mention_too(other: str) -> None:
+    texts = ["It costs 1,200 now.", other]
+    assert "only mention" not in checked(texts, {0: ""}, "Why 1200?")[0]
+    assert "only mention" not in checked(texts, {0: ""})[0]
+
+
 def test_without_a_question_the_dropped_text_is_quoted_with_its_place() -> None:
     reason, _ = checked([INVOICE], {0: "It is about chairs."})
     assert reason.startswith("drops 'The invoice INV-2291 was sent on 2024-05-13.', number 1 in the ranking, with")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ctxshrink.errors import ModelError
+from ctxshrink.errors import ConfigError, ModelError
 from ctxshrink.scorers import ServerScorer
 from tests.scorers.loopback import Answer, Request, ask, good, refused, serve
 
@@ -54,6 +54,22 @@ def test_an_error_does_not_wait_for_other_requests() -> None:
         waited = answered.is_set()
         over.set()
     assert not waited
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://h?key={}", "http://h#{}", "http://u:{}@[bad", "u:{}@host:80", "http://h:99999/?k={}", "http://u:{}@h"],
+)
+def test_a_url_that_is_refused_shows_no_secret(url: str) -> None:
+    with pytest.raises(ConfigError, match="url must") as caught:
+        ServerScorer(url.format(KEY), "m")
+    assert KEY not in str(caught.value)
+
+
+def test_a_key_at_the_end_of_a_long_message_is_not_cut_in_half() -> None:
+    with pytest.raises(ModelError) as caught:
+        ask(lambda _: refused(401, "x" * 190 + KEY), api_key=KEY)
+    assert KEY[:8] not in str(caught.value)
 
 
 def test_a_message_that_repeats_the_key_or_the_input_is_cut() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from ctxshrink.errors import ConfigError, MissingExtraError, ModelError
 from ctxshrink.scorers import TransformersScorer
+from ctxshrink.scorers._encoding import LocalEncoder
 from tests.scorers.conftest import TEXT, Tiny, loaded
 
 
@@ -134,3 +135,11 @@ def test_results_of_the_same_pair_are_not_one_array(tiny: Tiny) -> None:
     one, other = TransformersScorer(*loaded(tiny)).nll([("", "gate")] * 2)
     one[:] = -1
     assert (other >= 0).all()
+
+
+def test_a_damaged_tokenizer_is_one_error(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    (tmp_path / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "BPE"}}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    with pytest.raises(ModelError, match="cannot load the tokenizer"):
+        LocalEncoder(str(tmp_path))
