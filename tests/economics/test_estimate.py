@@ -147,7 +147,7 @@ def test_wrong_arguments_are_refused() -> None:
         estimate([trace(openai("x"))], COUNTER, fallback_share=1.5)
     with pytest.raises(ConfigError, match="at least one trace"):
         estimate([], COUNTER)
-    with pytest.raises(FormatError, match="^t: message 0"):
+    with pytest.raises(FormatError, match=r"^t: message 0"):
         estimate([trace([{"type": "spiral"}])], COUNTER)
 
 

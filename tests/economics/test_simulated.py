@@ -49,3 +49,12 @@ def test_items_without_a_role_are_no_instructions() -> None:
     assert leading([{"role": "system"}, {"type": "function_call"}, {"role": "system"}]) == 1
     assert leading([]) == 0
     assert SimulatedCache(MARKED, WordCounter()).request([]) == Usage()
+
+
+def test_a_conversation_that_goes_back_or_changes_reads_what_it_has_in_common() -> None:
+    cache, messages = SimulatedCache(MARKED, WordCounter()), talk(4)
+    sizes = WordCounter().count([render(m) for m in messages])
+    assert cache.request(messages[:3]).read == 0
+    assert cache.request([messages[0], {"role": "user", "content": "another"}, *messages[2:]]).read < sum(sizes[:2])
+    assert cache.request(messages).read == sum(sizes[:3])
+    assert cache.request(messages[:5]).read < sum(sizes[:5]) + 1
