@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from ctxshrink.facts import fact_spans
@@ -26,7 +26,7 @@ LEFT_CHARS: Final = 200
 
 
 def term_values(
-    scorer: Scorer, trials: Sequence[Trial], found: Sequence[Omission], call: Call
+    scorer: Scorer, trials: Sequence[Trial], found: Sequence[Omission], call: Call, names: Collection[str] = TERMS
 ) -> list[dict[str, float]]:
     """The terms of each trial, cut to `RANGES`; all likelihoods in one batch, shared where they are the same.
 
@@ -35,16 +35,18 @@ def term_values(
         trials: Compressions.
         found: Their omissions.
         call: The call.
+        names: The terms that are wanted.
 
     Returns:
         Values by name; a term whose likelihoods are not finite numbers is left out.
     """
     likelihoods = Likelihoods(scorer)
-    clozes = [_cloze(omission) for omission in found]
+    anchor, recovery = bool(call.query) and "anchor" in names, not call.query and "recovery" in names
+    clozes = [_cloze(omission) if "probe" in names else None for omission in found]
     for trial, cloze in zip(trials, clozes, strict=True):
-        if call.query:
-            likelihoods.want_anchor(trial.basis, trial.text, call.query)
-        else:
+        if anchor:
+            likelihoods.want_anchor(trial.basis, trial.text, call.query or "")
+        if recovery:
             likelihoods.want_recovery(dropped_text(trial), trial.text)
         if cloze:
             likelihoods.want_probe(*cloze, trial.text)
@@ -52,9 +54,9 @@ def term_values(
     out: list[dict[str, float]] = []
     for trial, cloze in zip(trials, clozes, strict=True):
         values: dict[str, float] = {}
-        if call.query:
-            values["anchor"] = likelihoods.anchor(trial.basis, trial.text, call.query)
-        else:
+        if anchor:
+            values["anchor"] = likelihoods.anchor(trial.basis, trial.text, call.query or "")
+        if recovery:
             values["recovery"] = likelihoods.recovery(dropped_text(trial), trial.text)
         if cloze:
             values["probe"] = likelihoods.probe(*cloze, trial.text)

@@ -119,8 +119,7 @@ class Detector:
         needs: Probability that a unit is needed, by mode and group of content types (`_needs.GROUPS`).
         segment: Probability that a compression of one segment lost needed text, by mode.
         output: Share of the needed strings that an output lost, by mode.
-        terms: What the language model's terms add to the logit of a segment's risk, by mode: weights by name, and
-            ``bias``.
+        terms: What the language model's terms add to the logit of a segment's risk, by mode: weights by name.
         curves: By mode and level (``query/output``), points in ascending order of `Point.limit`.
         figures: What was measured when it was fitted.
     """

@@ -61,6 +61,8 @@ class Likelihoods:
     def run(self) -> None:
         """Score every pair that was asked for, in one batch."""
         pairs = list(self._pairs)
+        if not pairs:
+            return
         for pair, nats in zip(pairs, self._scorer.nll(pairs), strict=True):
             self._pairs[pair] = (float(np.sum(nats, dtype=np.float64)), len(nats))
 

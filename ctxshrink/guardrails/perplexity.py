@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -185,7 +185,7 @@ class PerplexityGuardrail:
         cheap = detector.segment[mode].risk(features)
         low, high = zip(*(_ends(float(r), weights) for r in cheap), strict=True)
         open_ = [i for i in range(len(trials)) if weights and (not frugal or low[i] <= limit < high[i])]
-        terms = self._terms([trials[i] for i in open_], [found[i] for i in open_], call)
+        terms = self._terms([trials[i] for i in open_], [found[i] for i in open_], call, weights)
         told = dict(zip(open_, terms, strict=True))
         verdicts: list[Verdict] = []
         for i, (trial, omission) in enumerate(zip(trials, found, strict=True)):
@@ -197,12 +197,14 @@ class PerplexityGuardrail:
             verdicts.append(Verdict(risk <= limit, risk, reason, _named(features[i], said)))
         return verdicts
 
-    def _terms(self, trials: Sequence[Trial], found: Sequence[Omission], call: Call) -> list[dict[str, float]]:
+    def _terms(
+        self, trials: Sequence[Trial], found: Sequence[Omission], call: Call, names: Collection[str]
+    ) -> list[dict[str, float]]:
         """The language model's terms; none where it fails: the models do without them."""
         if not trials:
             return []
         try:
-            return term_values(self.scorer, trials, found, call)
+            return term_values(self.scorer, trials, found, call, names)
         except Exception as error:  # noqa: BLE001  fail open: rankings and facts judge without the language model
             _log.warning("scorer failed (%s): judged without the language model", type(error).__name__)
             return [{} for _ in trials]
@@ -229,14 +231,13 @@ def _changed(trial: Trial, query: str | None) -> Verdict | None:
 def _ends(cheap: float, weights: Mapping[str, float]) -> tuple[float, float]:
     """The lowest and the highest risk that the language model's terms can lead to."""
     ends = [sorted((weights[t] * RANGES[t][0], weights[t] * RANGES[t][1])) for t in TERMS if t in weights]
-    bias = weights.get("bias", 0.0)
-    low, high = (_moved(cheap, bias + sum(e[side] for e in ends)) for side in (0, 1))
+    low, high = (_moved(cheap, sum(e[side] for e in ends)) for side in (0, 1))
     return round(low, 4), round(high, 4)  # as scores are, so that the bounds decide as the score would
 
 
 def _shifted(cheap: float, weights: Mapping[str, float], terms: Mapping[str, float]) -> float:
     known = [t for t in TERMS if t in weights and math.isfinite(terms.get(t, math.nan))]
-    return _moved(cheap, weights.get("bias", 0.0) + sum(weights[t] * terms[t] for t in known)) if known else cheap
+    return _moved(cheap, sum(weights[t] * terms[t] for t in known)) if known else cheap
 
 
 def _moved(risk: float, by: float) -> float:

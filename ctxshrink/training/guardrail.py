@@ -25,10 +25,10 @@ from ctxshrink.bench.stats import auroc
 from ctxshrink.errors import ConfigError
 from ctxshrink.guardrails._needs import FEATURES as UNIT_FEATURES
 from ctxshrink.guardrails._omission import FEATURES
-from ctxshrink.guardrails._terms import TERMS
 from ctxshrink.guardrails.detector import Detector, Logistic, Point
 
 from .guardrail_data import Material, Sample, Units
+from .guardrail_terms import term_weights
 from .logistic import fit_logistic
 
 Floats = NDArray[np.float64]
@@ -49,8 +49,6 @@ SOURCES = 3
 """Sources that are needed there."""
 SURE = 0.9
 """Share of the sources that lose less than `Point.missed`."""
-TERM_RIDGE = 20.0
-"""L2 penalty on the weights of the language model's terms: few examples carry them."""
 
 
 def fit(found: Sequence[Material]) -> Detector:
@@ -122,7 +120,8 @@ class _Fitted:
         models = {level: fit_logistic(r.x, r.y, r.weight, FEATURES) for level, r in fits.items()}
         crossed = {level: r.crossed() for level, r in fits.items()}
         curves = {f"{mode}/{level}": curve(crossed[level], r.y, r.source, r.weight) for level, r in fits.items()}
-        terms = _terms(fits["segment"], crossed["segment"], mode)
+        of = fits["segment"]
+        terms = term_weights(of.terms, of.y, of.weight, of.source, crossed["segment"])
         figures = {mode: {level: _figures(r, crossed[level]) for level, r in fits.items()}}
         needs = self.needs(without)
         return Detector(
@@ -232,25 +231,6 @@ def curve(risk: Floats, lost: Floats, source: NDArray[np.str_], weight: Floats) 
         rejected = [float(np.average(risk[rows] > limit, weights=weight[rows])) for rows in (harmless, lossy)]
         points.append(Point(limit, round(missed, 5), round(average, 5), round(rejected[0], 4), round(rejected[1], 4)))
     return tuple(points)
-
-
-def _terms(rows: _Rows, crossed: Floats, mode: str) -> dict[str, float]:
-    """What the language model's terms add to the logit of the crossed risk; only what speaks the right way is kept."""
-    told = [t or {} for t in rows.terms]
-    asked = [i for i, t in enumerate(rows.terms) if t is not None]
-    names: list[str] = [t for t in TERMS if any(t in told[i] for i in asked)]
-    if not names or not 0 < rows.y[asked].sum() < len(asked):
-        return {}
-    logit = np.log(np.clip(crossed[asked], 1e-6, 1 - 1e-6) / np.clip(1 - crossed[asked], 1e-6, 1))
-    while names:
-        x = np.array([[told[i].get(t, 0.0) for t in names] for i in asked])
-        model = fit_logistic(x, rows.y[asked], rows.weight[asked], names, ridge=TERM_RIDGE, offset=logit)
-        # More of the query's surprise is a loss, more that can be told from what was kept is none.
-        wrong = [t for t, w in model.weights.items() if (w < 0) == (t == "anchor")]
-        if not wrong:
-            return {"bias": model.bias, **model.weights}
-        names = [t for t in names if t not in wrong]
-    return {}
 
 
 def _figures(rows: _Rows, crossed: Floats) -> dict[str, object]:

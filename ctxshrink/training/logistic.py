@@ -18,7 +18,14 @@ CLOSE = 1e-7
 
 
 def fit_logistic(
-    x: Floats, y: Floats, weight: Floats, names: Sequence[str], *, ridge: float = 1.0, offset: Floats | None = None
+    x: Floats,
+    y: Floats,
+    weight: Floats,
+    names: Sequence[str],
+    *,
+    ridge: float = 1.0,
+    offset: Floats | None = None,
+    bias: bool = True,
 ) -> Logistic:
     """Newton's method (iteratively reweighted least squares), with steps halved until they go down.
 
@@ -29,16 +36,17 @@ def fit_logistic(
         y: Labels or shares in [0, 1], shape (rows,).
         weight: Of each row, scaled to a mean of 1; shape (rows,).
         names: Of the features.
-        ridge: L2 penalty on the weights of standardised features.
+        ridge: L2 penalty on the weights of standardised features; of the features as they are without a bias.
         offset: Added to the logit of each row, shape (rows,).
+        bias: Whether there is one; without it a row of zeros keeps its offset.
 
     Returns:
         The model of the raw features, rounded to six digits.
     """
     weight = weight / max(1e-12, float(weight.mean()))
-    mean, scale = x.mean(0), x.std(0)
+    mean, scale = (x.mean(0), x.std(0)) if bias else (np.zeros(x.shape[1]), np.ones(x.shape[1]))
     scale[scale == 0] = 1.0
-    z = np.hstack([np.ones((len(x), 1)), (x - mean) / scale])
+    z = np.hstack([np.full((len(x), 1), float(bias)), (x - mean) / scale])
     base = np.zeros(len(x)) if offset is None else offset
     penalty = np.diag([1e-6] + [ridge] * x.shape[1])
 
@@ -60,5 +68,6 @@ def fit_logistic(
         if float(np.abs(step).max()) < CLOSE:
             break
     raw = w[1:] / scale
-    bias = float(w[0] - raw @ mean)
-    return Logistic(round(bias, 6), {n: round(float(v), 6) for n, v in zip(names, raw, strict=True)})
+    return Logistic(
+        round(float(w[0] - raw @ mean), 6), {n: round(float(v), 6) for n, v in zip(names, raw, strict=True)}
+    )

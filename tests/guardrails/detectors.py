@@ -20,8 +20,8 @@ CURVE = (
 )
 """Risks that may be accepted at rising miss rates; 0.5 is the first that rejects less than one harmless in ten."""
 NO_TERMS: Mapping[str, float] = {}
-ANCHOR = {"bias": 0.0, "anchor": 1.0, "probe": 0.0}
-RECOVERY = {"bias": 0.0, "recovery": -2.0, "probe": 0.0}
+ANCHOR = {"anchor": 1.0, "probe": 0.0}
+RECOVERY = {"recovery": -2.0, "probe": 0.0}
 
 
 def logistic(names: tuple[str, ...], bias: float, weights: Mapping[str, float]) -> Logistic:

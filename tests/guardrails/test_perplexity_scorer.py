@@ -48,7 +48,7 @@ def test_not_asking_the_model_changes_no_verdict(
     query: str | None, bias: float, term: float, probe: float, limit: float, kept: int
 ) -> None:
     name, mode = ("anchor", "query") if query else ("recovery", "blind")
-    terms = {mode: {"bias": 0.3, name: term, "probe": probe}}
+    terms = {mode: {name: term, "probe": probe}}
     fitted = detector(bias=bias, terms=terms, output_bias=-100.0)
     guardrail = PerplexityGuardrail(FakeScorer(), detector=fitted, threshold=limit)
     text = ["It is about chairs.", "The invoice INV-2291 was sent on 2024-05-13.", "", "The weather was fine."][kept]
