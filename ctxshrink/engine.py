@@ -269,7 +269,7 @@ def _restored(decision: Decision, why: str) -> Decision:
     """The original in the place of what came out; the attempts stay on record."""
     text = decision.segment.text
     whole = replace(decision, action="kept", reason=why, text=text, tokens_after=decision.tokens_before)
-    return replace(whole, spans=((0, len(text)),), source=None)
+    return replace(whole, spans=((0, len(text)),), source=None, rewritten=False)
 
 
 def _why_nothing(decisions: Sequence[Decision]) -> str:

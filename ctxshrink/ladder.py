@@ -56,6 +56,7 @@ class _Climb:
             candidate.spans,
             judged.verdict if judged else None,
             candidate.source,
+            candidate.rewritten,
         )
 
     def keep_original(self, action: Action, reason: str, call: Call) -> None:
@@ -256,7 +257,7 @@ class Ladder:
 
 
 def _trial(job: Job, candidate: Candidate) -> Trial:
-    return Trial(job.segment, candidate.text, candidate.spans, candidate.source)
+    return Trial(job.segment, candidate.text, candidate.spans, candidate.source, candidate.rewritten)
 
 
 def _accept(climb: _Climb, candidate: Candidate, attempt: Attempt, call: Call) -> None:

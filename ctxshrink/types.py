@@ -160,6 +160,7 @@ class Candidate:
             original itself. A text equal to its source left nothing out of it.
         form: How `source` differs from the original, in a few words, for the reason of the decision.
         exact: The original can be told back from `source`.
+        rewritten: The text says it in other words, as a language model does; it has no spans then.
     """
 
     text: str
@@ -168,6 +169,7 @@ class Candidate:
     source: str | None = None
     form: str = ""
     exact: bool = True
+    rewritten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ class Trial:
     text: str
     spans: tuple[Span, ...] | None = None
     source: str | None = None
+    rewritten: bool = False
 
     @property
     def basis(self) -> str:
@@ -329,6 +332,7 @@ class Decision:
         spans: Ranges of `source` that came out verbatim; None where that is not known.
         verdict: The guardrail's verdict on the text that came out; where the original did, on the last attempt.
         source: The rendering of the original that the text was selected from; None is the original itself.
+        rewritten: The text says it in other words.
     """
 
     segment: Segment
@@ -342,10 +346,11 @@ class Decision:
     spans: tuple[Span, ...] | None = None
     verdict: Verdict | None = None
     source: str | None = None
+    rewritten: bool = False
 
     @property
     def trial(self) -> Trial | None:
         """The compression that came out; None where the text came out as it was."""
         if self.segment.locked or self.text == self.segment.text:
             return None
-        return Trial(self.segment, self.text, self.spans, self.source)
+        return Trial(self.segment, self.text, self.spans, self.source, self.rewritten)

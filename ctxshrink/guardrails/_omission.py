@@ -153,6 +153,12 @@ def output_omission(trials: Sequence[Trial], call: Call, detector: Detector) -> 
     return _omission(call, detector, pieces, total)
 
 
+def cuts_units(trial: Trial, call: Call) -> bool:
+    """Whether the spans of a trial leave out a part of a unit, such as the "not" of a sentence."""
+    view = _View.of(call, trial)
+    return view.loose(trial) or _partly(view.left_out(trial))
+
+
 class _View:
     """The index that a trial's text was selected from."""
 

@@ -13,7 +13,7 @@ from ctxshrink.errors import ConfigError
 from ctxshrink.types import Call, Scorer, Trial, Verdict
 
 from ._needs import mode_of
-from ._omission import FEATURES, Omission, output_omission, segment_omissions
+from ._omission import FEATURES, Omission, cuts_units, output_omission, segment_omissions
 from ._reasons import explain
 from ._single import single_call
 from ._terms import RANGES, TERMS, term_values
@@ -169,7 +169,7 @@ class PerplexityGuardrail:
         for i, trial in enumerate(trials):
             if _unchanged(trial):
                 out[i] = _SAME
-            elif (changed := _changed(trial, call.query)) is not None:
+            elif (changed := _changed(trial, call)) is not None:
                 out[i] = changed
         pending = [i for i in range(len(trials)) if i not in out]
         if pending:
@@ -220,11 +220,12 @@ def _unchanged(trial: Trial) -> bool:
     return trial.text.split() == trial.basis.split()
 
 
-def _changed(trial: Trial, query: str | None) -> Verdict | None:
-    """A rejection where what is left says something else; None where it is verbatim or says the same."""
-    if trial.source is None and trial.spans is not None and verbatim(trial.basis, trial.text, trial.spans):
+def _changed(trial: Trial, call: Call) -> Verdict | None:
+    """A rejection where what is left says something else; None where it is whole units or says the same."""
+    spans = trial.spans if trial.source is None else None
+    if spans is not None and verbatim(trial.basis, trial.text, spans) and not cuts_units(trial, call):
         return None
-    found = check_trial(trial, query)
+    found = check_trial(trial, call.query)
     return None if found.ok else Verdict(False, 1.0, f"the compression {found.reason}", found.features)
 
 

@@ -36,15 +36,16 @@ def term_weights(
     Returns:
         Weights by name; none of a term that does not help.
     """
-    asked = np.array([i for i, t in enumerate(terms) if t is not None], dtype=int)
-    if not len(asked):
+    told = {i: t for i, t in enumerate(terms) if t is not None}
+    if not told:
         return {}
+    asked = np.array(list(told))
     y, weight, source = y[asked], weight[asked], source[asked]
     clipped = np.clip(crossed[asked], 1e-6, 1 - 1e-6)
     logit = np.log(clipped / (1 - clipped))
 
     def values(names: Sequence[str]) -> Floats:
-        return np.array([[(terms[i] or {}).get(t, 0.0) for t in names] for i in asked])
+        return np.array([[t.get(name, 0.0) for name in names] for t in told.values()])
 
     def fitted(names: Sequence[str], of: NDArray[np.bool_]) -> Floats:
         model = fit_logistic(values(names)[of], y[of], weight[of], names, ridge=RIDGE, offset=logit[of], bias=False)
