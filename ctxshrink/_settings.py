@@ -58,3 +58,44 @@ def build_engine(
     found = tuple(get_compressor(c) for c in compressors)
     policy = policy if policy is not None else Adaptive()
     return Engine(policy, found, guardrail, resolve_counter(counter), mode, deadline, store, economics, monitor)
+
+
+class Configured:
+    """The settings of a `Shrinker`, as they were given."""
+
+    _engine: Engine
+
+    @property
+    def mode(self) -> Literal["apply", "observe"]:
+        """``apply`` or ``observe``."""
+        return self._engine.mode
+
+    @property
+    def policy(self) -> Policy:
+        """What decides each segment's keep."""
+        return self._engine.policy
+
+    @property
+    def store(self) -> OriginalStore | None:
+        """Where originals are kept."""
+        return self._engine.store
+
+    @property
+    def economics(self) -> Economics | None:
+        """What decides whether compressing a segment pays."""
+        return self._engine.economics
+
+    @property
+    def counter(self) -> TokenCounter:
+        """The token counter in use."""
+        return self._engine.counter
+
+    @property
+    def compressors(self) -> tuple[Compressor, ...]:
+        """What compresses, in the order in which they are tried."""
+        return self._engine.compressors
+
+    @property
+    def guardrail(self) -> Guardrail | None:
+        """What accepts or rejects each compression."""
+        return self._engine.guardrail

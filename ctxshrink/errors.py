@@ -7,6 +7,7 @@ CtxShrinkError
 ├── MissingExtraError (ImportError) an optional package is needed; the message holds the pip command
 ├── ModelError (RuntimeError)       a model or tokenizer file is missing, truncated or foreign
 │   └── ScorerError                 a scorer gave no usable likelihoods: unreachable, too slow, or not to be trusted
+├── EndpointError (RuntimeError)    a language model's server gave no usable answer
 └── StoreError (RuntimeError)       the database of originals cannot be opened, read or written
 
 Only misconfiguration raises. What goes wrong while compressing (a plug-in, a store, a deadline) never does:
@@ -49,6 +50,21 @@ class ModelError(CtxShrinkError, RuntimeError):
 
 class ScorerError(ModelError):
     """A scorer gave no usable likelihoods: unreachable, too slow, or an answer that cannot be trusted."""
+
+
+class EndpointError(CtxShrinkError, RuntimeError):
+    """A server gave no usable answer.
+
+    Args:
+        message: Names the server and the reason; never the text that was sent.
+        transient: Another try may help.
+        wait: Seconds that the server asks to wait before it; None where it says nothing.
+    """
+
+    def __init__(self, message: str, *, transient: bool = False, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.wait = wait
 
 
 class StoreError(CtxShrinkError, RuntimeError):

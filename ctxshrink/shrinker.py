@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ._settings import build_engine
+from ._settings import Configured, build_engine
 from ._twins import async_twin
 from .documents import parse_documents
 from .drift import DriftMonitor
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Shrinker:
+class Shrinker(Configured):
     """Compresses text, documents and messages, checks every compression, and says what it did.
 
     Holds settings only: safe to share between threads, and the same input gives the same output in any of them.
@@ -133,31 +133,6 @@ class Shrinker:
     def through(self, work: Callable[[], ShrinkResult[T]]) -> ShrinkResult[T]:
         """Run a call's work through the `telemetry`; calls inside of it are part of it."""
         return work() if self._telemetry is None else self._telemetry.call(work, self._engine)
-
-    @property
-    def mode(self) -> Literal["apply", "observe"]:
-        """``apply`` or ``observe``."""
-        return self._engine.mode
-
-    @property
-    def policy(self) -> Policy:
-        """What decides each segment's keep."""
-        return self._engine.policy
-
-    @property
-    def store(self) -> OriginalStore | None:
-        """Where originals are kept."""
-        return self._engine.store
-
-    @property
-    def economics(self) -> Economics | None:
-        """What decides whether compressing a segment pays."""
-        return self._engine.economics
-
-    @property
-    def counter(self) -> TokenCounter:
-        """The token counter in use."""
-        return self._engine.counter
 
     def shrink_text(
         self,

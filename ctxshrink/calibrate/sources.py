@@ -104,7 +104,7 @@ def compare_sources(
     check_limit(max_miss_rate)
     tried = check_keeps(keeps)
     rows: list[SourceRow] = []
-    files = _files(data)
+    files = [file for file in _files(data) if read_labelled(file).examples]
     for file in files:  # What is wrong with any of them is said before the work.
         guardrail_for(file.stem, {})
     for file in files:

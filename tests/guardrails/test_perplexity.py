@@ -211,3 +211,17 @@ def test_spans_that_are_not_true_are_looked_into() -> None:
         [Trial(call.segments[0], INVOICE.replace("2291", "2292"), ((0, len(INVOICE)),))], call
     )
     assert not verdict.ok
+
+
+@pytest.mark.parametrize("dropped", ["not ", "14 ", "2019-04-01 "])
+def test_spans_that_cut_a_fact_out_of_a_sentence_are_looked_into(dropped: str) -> None:
+    text = "The north gate was not opened on 2019-04-01 by 14 guards. The weather was fine."
+    at = text.index(dropped)
+    guardrail = PerplexityGuardrail(detector=detector(bias=-20.0, output_bias=-20.0))
+    call = call_for([text], None)
+    cut = Trial(call.segments[0], text[:at] + text[at + len(dropped) :], ((0, at), (at + len(dropped), len(text))))
+    [verdict] = guardrail.check([cut], call)
+    assert not verdict.ok
+    assert verdict.reason.startswith("the compression ")
+    whole = Trial(call.segments[0], text[:57], ((0, 57),))
+    assert guardrail.check([whole], call)[0].ok
