@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ._environment import BASE, OPTIONAL, version
+from .errors import ConfigError
 from .models import PRUNER, SCORER, read_config, read_file
 
 _TEXT: Final = (
@@ -156,9 +157,17 @@ def _guardrail() -> str:
 
 
 def _compressors() -> str:
-    from .compressors import available, get_compressor
+    from .compressors import BUILT_IN, available, get_compressor
 
-    return ", ".join(get_compressor(name).name for name in available())
+    def told(name: str) -> str:
+        try:
+            return get_compressor(name).name
+        except ConfigError:
+            if name not in BUILT_IN:
+                raise
+            return f"{name} (made with a model of yours)"
+
+    return ", ".join(told(name) for name in available())
 
 
 def _self_test() -> str:

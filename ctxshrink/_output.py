@@ -54,12 +54,15 @@ def settle(
         ladder: Tries softer keeps, and takes decisions back.
         guardrail: Judges whole outputs.
         call: The call.
-        exceed: False keeps what was decided, whatever the verdict: the budget binds.
+        exceed: False keeps the texts that were decided, whatever the verdict: the budget binds. A rejection stands at
+            the end of their attempts.
     """
     judge = _Judge(guardrail, call)
     first = judge(decided)
-    if first is None or first.ok or not exceed:
+    if first is None or first.ok:
         return Settled(decided, first, first)
+    if not exceed:
+        return Settled({**decided, **{d.segment.id: d for d in _rejected(decided, first)}}, first, first)
     options = [_restored(decided, first, ladder, judge, call)]
     keeps = {j.segment.id: j.keep for j in jobs}
     for _ in range(SOFTER):
@@ -106,16 +109,14 @@ def _restored(
     """The decisions with as few of the riskiest taken back as make the output acceptable, and the verdict on it."""
     if verdict is None or verdict.ok:
         return decided, verdict
-    shortened = [d for d in decided.values() if (t := d.trial) is not None and t.text != t.basis]
-    shortened.sort(key=lambda d: -_risk_per_token(d))
-    rejected = [replace(d, attempts=_rejected(d, verdict)) for d in shortened]
+    rejected = sorted(_rejected(decided, verdict), key=lambda d: -_risk_per_token(d))
     whole = ladder.restore(rejected, call, f"the whole output {verdict.reason}")
 
     def taken_back(count: int) -> dict[str, Decision]:
-        ids = {d.segment.id for d in shortened[:count]}
+        ids = {d.segment.id for d in rejected[:count]}
         return {i: whole[i] if i in ids else d for i, d in decided.items()}
 
-    low, high, accepted = 0, len(shortened), None  # rejected with `low` taken back, accepted with `high`
+    low, high, accepted = 0, len(rejected), None  # rejected with `low` taken back, accepted with `high`
     while high - low > 1:
         middle = (low + high) // 2
         found = judge(taken_back(middle))
@@ -126,15 +127,24 @@ def _restored(
     return taken_back(high), accepted
 
 
-def _rejected(decision: Decision, verdict: Verdict) -> tuple[Attempt, ...]:
+def _rejected(decided: Mapping[str, Decision], verdict: Verdict) -> list[Decision]:
+    """The decisions that left something out, the verdict on the whole output at the end of their attempts."""
+    return [replace(d, attempts=_with_last(d, verdict)) for d in decided.values() if _shortened(d)]
+
+
+def _shortened(decision: Decision) -> bool:
+    trial = decision.trial
+    return trial is not None and trial.text != trial.basis
+
+
+def _with_last(decision: Decision, verdict: Verdict) -> tuple[Attempt, ...]:
     """A decision's attempts, and at the end the one that came out with the verdict on the whole output."""
     return (*decision.attempts, replace(decision.attempts[-1], verdict=verdict)) if decision.attempts else ()
 
 
 def _after(before: Decision, verdict: Verdict, decision: Decision) -> Decision:
     """A decision with the attempts of the one before it, whose output was rejected."""
-    trial = before.trial
-    earlier = before.attempts if trial is None or trial.text == trial.basis else _rejected(before, verdict)
+    earlier = _with_last(before, verdict) if _shortened(before) else before.attempts
     return replace(decision, keep=before.keep, attempts=(*earlier, *decision.attempts))
 
 

@@ -13,9 +13,13 @@ import typer
 
 from ._console import console, fail_cleanly
 from .bench.command import bench
+from .bench.lingua_command import lingua
+from .bench.pipeline import pipeline
+from .bench.store import store
 from .calibrate.command import calibrate, compare
 from .economics.command import estimate
 from .errors import ConfigError
+from .pipeline.command import distill
 
 if TYPE_CHECKING:
     from .result import ShrinkResult
@@ -35,7 +39,11 @@ app.add_typer(bench, name="bench")
 app.add_typer(train, name="train")
 app.command()(calibrate)
 app.command()(estimate)
+app.command()(distill)
 bench.command("calibrate")(compare)
+bench.command()(lingua)
+bench.command()(pipeline)
+bench.command()(store)
 
 
 def _version(shown: bool) -> None:

@@ -53,7 +53,7 @@ class Expected:
 
 
 def rejected_nothing(decisions: Sequence[Decision]) -> bool | None:
-    """Whether every compression of a call that the guardrail judged was accepted; None where it judged none."""
+    """Whether all of a call that the guardrail judged was accepted, the whole output too; None where it judged none."""
     verdicts = [a.verdict.ok for d in decisions for a in d.attempts if a.verdict is not None and a.error is None]
     return all(verdicts) if verdicts else None
 
@@ -62,10 +62,9 @@ class DriftMonitor:
     """Compares the acceptance rate of live calls with the calibrated one.
 
     Every call in which the guardrail judged anything is one observation, with the share that was expected at its keep.
-    Drift is a
-    difference that is both beyond chance (a normal approximation to the sum of the window's binomials, with the
-    uncertainty of the calibrated rates in the variance) and at least ``least``. It is said once; after the difference
-    has fallen to half of what it takes, it may be said again. Thread-safe; nothing of the text is kept.
+    Drift is a difference that is both beyond chance (a normal approximation to the sum of the window's binomials, with
+    the uncertainty of the calibrated rates in the variance) and at least ``least``. It is said once; after the
+    difference has fallen to half of what it takes, it may be said again. Thread-safe; nothing of the text is kept.
 
     Args:
         expected: The calibrated rates by mode, ``query`` and ``blind``. Observations of other modes are not counted.

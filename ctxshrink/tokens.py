@@ -32,6 +32,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _CACHED_CHARS = 512
 _CACHE_SIZE = 16384
 _PIECE = 131072
+_SPACE = re.compile(r" (?<=\S )")
+_WORDS, _WORD_CHARS = 100_000, 32
+"""Words whose counts are kept, about 10 MB, and the most characters of one."""
 
 
 def well_formed(text: str) -> str:
@@ -87,19 +90,49 @@ class _Counter:
 
 
 class EmbeddedCounter(_Counter):
-    """Counts by the tokenizer of the embedded models: offline, six languages, not exact for any hosted model."""
+    """Counts by the tokenizer of the embedded models: offline, six languages, not exact for any hosted model.
+
+    No token of it holds a space after another character than white space. So a text's count is the sum of those of its
+    parts between such spaces, and the counts of short parts are kept: words come back more often than texts do.
+    """
 
     def __init__(self) -> None:
         super().__init__("embedded", exact=False)
+        self._first: dict[str, int] = {}
+        self._spaced: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_first": {}, "_spaced": {}}
 
     def _count(self, texts: list[str]) -> list[int]:
-        from .models import load_tokenizer
-
-        tokenizer = load_tokenizer()
+        if len(self._first) + len(self._spaced) > _WORDS:  # replaced, not cleared: another thread may be reading
+            self._first, self._spaced = {}, {}
+        first, spaced = self._first, self._spaced
+        rows = [_SPACE.split(text) for text in texts]
+        new = {row[0] for row in rows if row[0] not in first}
+        new_spaced = {part for row in rows for part in row[1:] if part not in spaced}
+        found, found_spaced = _counted(new, "", first), _counted(new_spaced, " ", spaced)
         return [
-            sum(_lengths(tokenizer, [piece])[0] for piece in _pieces(text)) if len(text) > _PIECE else n
-            for text, n in zip(texts, _lengths(tokenizer, [t if len(t) <= _PIECE else "" for t in texts]), strict=True)
+            (first[row[0]] if row[0] in first else found[row[0]])
+            + sum([spaced[part] if part in spaced else found_spaced[part] for part in row[1:]])
+            for row in rows
         ]
+
+
+def _counted(parts: set[str], before: str, known: dict[str, int]) -> dict[str, int]:
+    """The counts of parts with what stands before them; those of short ones become known."""
+    if not parts:
+        return {}
+    from .models import load_tokenizer
+
+    tokenizer = load_tokenizer()
+    short = [part for part in parts if len(part) < _PIECE]
+    out = dict(zip(short, _lengths(tokenizer, [before + part for part in short]), strict=True))
+    for part in parts:
+        if part not in out:
+            out[part] = sum(_lengths(tokenizer, [piece])[0] for piece in _pieces(before + part))
+    known.update((part, n) for part, n in out.items() if len(part) <= _WORD_CHARS)
+    return out
 
 
 class HuggingFaceCounter(_Counter):
@@ -227,18 +260,9 @@ def _by_name(name: str) -> TokenCounter:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A long text in pieces, because an encoding takes a hundred bytes a character while it exists.
-
-    Cut between a letter and a space where there is one near, which is a boundary of the embedded tokenizer anyway.
-    """
-    start = 0
-    while start < len(text):
-        end = start + _PIECE
-        if end < len(text):
-            near = (i for i in range(end, end - 1000, -1) if text[i] == " " and text[i - 1].isalpha())
-            end = next(near, end)
-        yield text[start:end]
-        start = end
+    """A long text without spaces in pieces, because an encoding takes a hundred bytes a character while it exists."""
+    for start in range(0, len(text), _PIECE):
+        yield text[start : start + _PIECE]
 
 
 def _lengths(tokenizer: Any, texts: list[str]) -> list[int]:

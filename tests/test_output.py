@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ctxshrink import AllOf, KeepFacts, PerplexityGuardrail, Shrinker
 from ctxshrink._output import settle
 from ctxshrink.compressors import get_compressor
+from ctxshrink.drift import rejected_nothing
 from ctxshrink.ladder import Ladder
 from ctxshrink.testing import FakeScorer, ScriptedGuardrail, WordCounter, call_for, jobs_for
 from ctxshrink.types import Call, Candidate, Decision, Job, OnReject, OutputGuardrail, Trial, Verdict
@@ -113,8 +114,20 @@ def test_where_nothing_is_accepted_all_of_it_comes_back() -> None:
 
 def test_a_budget_binds_whatever_the_verdict() -> None:
     decided, settled = run(Whole(lambda trials: False), "budget")
-    assert settled.decisions == decided
+    assert list(settled.decisions) == list(decided)
     assert settled.first == settled.last == Verdict(False, 0.8, "drops too much")
+    for i, decision in settled.decisions.items():
+        *earlier, last = decision.attempts
+        assert last == replace(earlier[-1], verdict=settled.first)
+        assert replace(decision, attempts=tuple(earlier)) == decided[i]
+
+
+def test_a_budget_leaves_no_rejection_where_nothing_was_rejected_or_left_out() -> None:
+    decided, settled = run(Whole(lambda trials: True), "budget")
+    assert settled.decisions == decided
+    decided, settled = run(Whole(lambda trials: False), "budget", keep=1.0)
+    assert settled.decisions == decided
+    assert settled.first is None
 
 
 @PROPERTY
@@ -164,7 +177,7 @@ def test_what_nobody_could_judge_is_taken_back(made: Any, said: str, caplog: pyt
 def test_a_deadline_that_has_passed_leaves_a_usable_output(on_reject: OnReject) -> None:
     decided, settled = run(Whole(lambda trials: True), on_reject, deadline=time.monotonic() - 1)
     if on_reject == "budget":
-        assert settled.decisions == decided
+        assert {i: d.text for i, d in settled.decisions.items()} == {i: d.text for i, d in decided.items()}
         assert not settled.last.ok
     else:
         assert [d.text for d in settled.decisions.values()] == list(TEXTS)
@@ -215,6 +228,14 @@ def test_a_budget_is_kept_and_the_rejection_is_told() -> None:
     result = make(Whole(lambda trials: False)).shrink_documents(DOCS, "Who cooks?", max_tokens=25)
     assert result.tokens_after <= 25
     assert "the budget imposed an output that the guardrail rejects: it drops too much" in result.warnings
+
+
+@pytest.mark.parametrize("on_reject", ["exceed", "budget"])
+@pytest.mark.parametrize("accepts", [True, False])
+def test_what_becomes_of_the_output_is_seen_in_the_attempts(on_reject: OnReject, accepts: bool) -> None:
+    settings = {"query": "Who cooks?", "keep": 0.4, "on_reject": on_reject}
+    result = make(Whole(lambda trials: accepts)).shrink_documents(DOCS, **settings)
+    assert rejected_nothing(result.decisions) is accepts
 
 
 def test_exceeding_is_a_choice() -> None:

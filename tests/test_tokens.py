@@ -87,6 +87,42 @@ def test_a_long_text_counted_in_pieces_has_the_count_of_the_whole() -> None:
     assert EmbeddedCounter().count([text, "x"]) == [whole, 1]
 
 
+_ODD = st.sampled_from(
+    [
+        *" \t\n\r",
+        "  ",
+        "\u3000",
+        "\u2028",
+        "\x1c",
+        "\x85",
+        "\xa0",
+        "\ufeff",
+        "\u200b",
+        "a",
+        "Bé",
+        "12",
+        "1",
+        ".",
+        ",-",
+        "你",
+        "\u0301",
+        "😀",
+        "'",
+    ]
+)
+
+
+@given(st.lists(st.lists(_ODD, max_size=30).map("".join), min_size=1, max_size=4))
+def test_a_text_counted_word_by_word_has_the_count_of_the_whole(texts: list[str]) -> None:
+    tokenizer = load_tokenizer()
+    whole = [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    counter = EmbeddedCounter()
+    assert counter.count(texts) == whole
+    assert counter.count([text + " ." for text in texts])[0] == len(
+        tokenizer.encode(texts[0] + " .", add_special_tokens=False)
+    )
+
+
 def test_well_formed() -> None:
     assert well_formed("plain ü 水") == "plain ü 水"
     assert well_formed("\ud83d x \udc00") == "\ufffd x \ufffd"

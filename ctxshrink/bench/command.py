@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ import typer
 from rich.console import Console
 
 from ctxshrink._console import console, fail_cleanly, progress
-from ctxshrink.errors import ConfigError
+from ctxshrink._outfile import check_outfile, write_report
 
 from .options import Data, Encoder, Guard, Json, Keep, Limit, Methods, Seed, Split, length, numbers
 
@@ -93,12 +92,13 @@ def cache(
 
     from . import agents
 
+    check_outfile(json_out, "--json")
     names = [p.strip() for p in providers.split(",") if p.strip()]
     keep = check_keep(keep, "--keep")
     settings, found = agents.cache(
         data, names, keep, limit=limit, split=split, seed=seed, guardrail=guardrail, peers=peers, out=_out()
     )
-    _write(json_out, settings, found)
+    write_report(json_out, settings, found)
 
 
 @bench.command()
@@ -114,8 +114,9 @@ def growth(
 
     from . import agents
 
+    check_outfile(json_out, "--json")
     settings, found = agents.growth(turns, check_keep(keep, "--keep"), guardrail=guardrail, out=_out())
-    _write(json_out, settings, found)
+    write_report(json_out, settings, found)
 
 
 @bench.command()
@@ -138,6 +139,7 @@ def guardrail(
     """Whether the guardrail tells compressions that lost needed text, what it lets through, and what it costs."""
     from .guardrail import bench_guardrail
 
+    check_outfile(json_out, "--json")
     settings, found = bench_guardrail(
         data,
         split=split,
@@ -148,7 +150,7 @@ def guardrail(
         seed=seed,
         out=_out(),
     )
-    _write(json_out, settings, found)
+    write_report(json_out, settings, found)
 
 
 @bench.command()
@@ -175,6 +177,7 @@ def speed(
     """How many tokens a second the whole path handles, with and without the guardrail, at growing lengths."""
     from ctxshrink.policies import check_keep
 
+    check_outfile(json_out, "--json")
     keep = check_keep(keep, "--keep")
     if peers:
         _peers(encoder, repeats, keep, guardrail, json_out)
@@ -202,7 +205,7 @@ def _lengths(sizes: list[int], shapes: list[str], keep: float, guardrail: bool, 
             )
             bar.update(job, advance=1, description=f"{t.tokens:,} tokens, guardrail {on}")
     _out().print(shown)
-    _write(json_out, {"lengths": sizes, "keep": keep}, {"timings": timings})
+    write_report(json_out, {"lengths": sizes, "keep": keep}, {"timings": timings})
 
 
 def _peers(encoder: Path | None, repeats: int, keep: float, guardrail: bool, json_out: Path | None) -> None:
@@ -222,7 +225,9 @@ def _peers(encoder: Path | None, repeats: int, keep: float, guardrail: bool, jso
             step=lambda what: bar.update(job, advance=1, description=what),
         )
     show_comparison(found, _out())
-    _write(json_out, {"tokens": TOKENS, "repeats": repeats, "keep": keep, "guardrail": guardrail}, found.to_dict())
+    write_report(
+        json_out, {"tokens": TOKENS, "repeats": repeats, "keep": keep, "guardrail": guardrail}, found.to_dict()
+    )
 
 
 def _quality(
@@ -246,6 +251,7 @@ def _quality(
     from .summary import summarize
     from .tasks import TASKS
 
+    check_outfile(json_out, "--json")
     task = TASKS[name]
     keeps = numbers("--keep", keep, lambda text: check_keep(float(text), "--keep"))
     names = [m.strip() for m in methods.split(",") if m.strip()]
@@ -270,22 +276,10 @@ def _quality(
         "encoder": None if encoder is None else encoder.name,
         "counter": runners[0].shrinker.counter.name,
     }
-    _write(json_out, settings, summary.to_dict())
+    write_report(json_out, settings, summary.to_dict())
 
 
 def _out() -> Console:
     """Tables are wide: a pipe or a file gets as many columns as they need."""
     out = console()
     return out if out.is_terminal else console(width=220)
-
-
-def _write(path: Path | None, settings: dict[str, Any], found: dict[str, Any]) -> None:
-    if path is None:
-        return
-    from ctxshrink._environment import environment
-
-    report = {"settings": settings, "environment": environment(), **found}
-    try:
-        path.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from error

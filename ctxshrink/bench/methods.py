@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from ctxshrink import PerplexityGuardrail, Shrinker
 from ctxshrink.compressors import get_compressor
+from ctxshrink.compressors.surprisal import SurprisalCompressor
 from ctxshrink.errors import ConfigError, MissingExtraError
 from ctxshrink.policies import Adaptive, Lossless
 from ctxshrink.types import Call, Compressor, ContentType, Guardrail, Kind, OnReject, OutputGuardrail, Trial, Verdict
@@ -102,7 +103,8 @@ def _optimizer(encoder: SentenceEncoder) -> Compressor:
 
 _PLAIN: Mapping[str, Callable[[], Compressor]] = MappingProxyType(
     {
-        **{name: partial(get_compressor, name) for name in ("bm25", "lead", "random", "truncate")},
+        **{name: partial(get_compressor, name) for name in ("extractive", "bm25", "lead", "random", "truncate")},
+        "surprisal": SurprisalCompressor,
         "idf": IdfCompressor,
     }
 )
@@ -117,7 +119,8 @@ _ENCODED: Mapping[str, Callable[[SentenceEncoder], Compressor]] = MappingProxyTy
 METHODS: tuple[str, ...] = ("ctxshrink", "lossless", *_PLAIN, *_ENCODED)
 """``ctxshrink`` is the default `Shrinker`, ``lossless`` the one that leaves nothing out, whatever share was asked for.
 The others are plain compressors without floors, guardrail or retries. The last ones rank by a sentence encoder, and by
-the question: they do not run where the question is unknown."""
+the question: they do not run where the question is unknown. Behind ``surprisal`` stands ``extractive`` for what is not
+prose, as such a text needs another method."""
 
 
 def build(names: Sequence[str], *, guardrail: bool, encoder: Path | None = None, asks: bool = True) -> list[Runner]:
@@ -154,4 +157,5 @@ def _runner(name: str, guardrail: bool, encoder: SentenceEncoder | None) -> Runn
         return Runner(name, Shrinker(policy=Lossless(), guardrail=None))
     used = encoder if name in _ENCODED else None
     compressor = _PLAIN[name]() if used is None else _ENCODED[name](used)
-    return Runner(name, Shrinker(policy=pooled_policy(), compressors=[compressor], guardrail=None), encoder=used)
+    compressors = [compressor, get_compressor("extractive")] if name == "surprisal" else [compressor]
+    return Runner(name, Shrinker(policy=pooled_policy(), compressors=compressors, guardrail=None), encoder=used)

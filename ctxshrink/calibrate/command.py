@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ctxshrink._console import console, fail_cleanly, progress
+from ctxshrink._outfile import check_outfile, write_report
 from ctxshrink.errors import ConfigError
 
 
@@ -45,14 +46,14 @@ def calibrate(
 
     run.check_limit(max_miss_rate)
     keeps = run.check_keeps(_numbers(keep))
+    check_outfile(out, "--out")
+    check_outfile(json_out, "--json")
     if data is not None and traces is None:
         found = read_labelled(data, limit=limit, seed=seed)
     elif traces is not None and data is None:
         found = read_traces(traces, limit=limit)
     else:
         raise ConfigError("give --data (records that name what is needed) or --traces (logged conversations)")
-    _check_file(out, "--out")
-    _check_file(json_out, "--json")
     with progress() as bar:
         job = bar.add_task(run.STAGES[0], total=len(found.examples))
 
@@ -72,7 +73,7 @@ def calibrate(
             "limit": limit,
             "seed": seed,
         }
-        _write(json_out, settings, calibrated.to_dict())
+        write_report(json_out, settings, calibrated.to_dict())
 
 
 @fail_cleanly
@@ -103,7 +104,7 @@ def compare(
 
     from . import sources
 
-    _check_file(json_out, "--json")
+    check_outfile(json_out, "--json")
 
     def guardrail(source: str, adjustments: Mapping[str, Adjustment]) -> PerplexityGuardrail:
         detector = None if detectors is None else load_detector(_crossed(detectors, source))
@@ -134,7 +135,7 @@ def compare(
             "live": live,
             "seed": seed,
         }
-        _write(json_out, settings, {"sources": [row.to_dict() for row in rows]})
+        write_report(json_out, settings, {"sources": [row.to_dict() for row in rows]})
 
 
 def _crossed(detectors: Path, source: str) -> Path:
@@ -150,30 +151,8 @@ def _crossed(detectors: Path, source: str) -> Path:
     return found[0]
 
 
-def _check_file(path: Path | None, option: str) -> None:
-    """Says before the work, which takes minutes, that its outcome has no place."""
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise ConfigError(f"{option} {path}: no such folder")
-    if path.is_dir():
-        raise ConfigError(f"{option} {path}: is a folder; name a file")
-
-
 def _numbers(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise ConfigError(f"--keep must be numbers separated by commas; got {text!r}") from None
-
-
-def _write(path: Path, settings: dict[str, Any], found: dict[str, Any]) -> None:
-    import json
-
-    from ctxshrink._environment import environment
-
-    try:
-        report = {"settings": settings, "environment": environment(), **found}
-        path.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from error

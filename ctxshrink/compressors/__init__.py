@@ -20,11 +20,16 @@ _BUILT_IN = {
     "pruner": "ctxshrink.compressors.pruner:PrunerCompressor",
     "extractive": "ctxshrink.compressors.extractive:ExtractiveCompressor",
     "structural": "ctxshrink.compressors.structural:StructuralCompressor",
+    "surprisal": "ctxshrink.compressors.surprisal:SurprisalCompressor",
+    "llmlingua2": "ctxshrink.compressors.llmlingua:LLMLingua2Compressor",
     "bm25": "ctxshrink.compressors.baselines:BM25Compressor",
     "lead": "ctxshrink.compressors.baselines:LeadCompressor",
     "random": "ctxshrink.compressors.baselines:RandomCompressor",
     "truncate": "ctxshrink.compressors.baselines:TruncateCompressor",
 }
+
+BUILT_IN = tuple(_BUILT_IN)
+"""Names of the compressors of this package."""
 
 
 def available() -> tuple[str, ...]:
@@ -68,4 +73,4 @@ def _registered() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-__all__ = ["GROUP", "available", "get_compressor"]
+__all__ = ["BUILT_IN", "GROUP", "available", "get_compressor"]

@@ -1,5 +1,53 @@
-"""Distillation: texts made shorter once, offline, and kept."""
+"""Distillation: texts made shorter once, offline, and kept.
 
-from .types import Derived, Distillate, Distiller, Source, content_hash, recipe_key
+`ExtractiveDistiller` keeps verbatim pieces, without a language model; `FactsDistiller` has a cheap one write dense
+facts, and checks every one of them against the source.
+"""
 
-__all__ = ["Derived", "Distillate", "Distiller", "Source", "content_hash", "recipe_key"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+from .types import Derived, Distillate, Distiller, Setting, Source, content_hash, recipe_key
+
+if TYPE_CHECKING:
+    from .extractive import ExtractiveDistiller
+    from .facts import FactsDistiller
+    from .limits import Limits, Usage
+    from .llms import LLM, Completion, LangChainLLM, LlamaIndexLLM, OpenAIEndpoint, as_llm
+
+__all__ = [
+    "LLM",
+    "Completion",
+    "Derived",
+    "Distillate",
+    "Distiller",
+    "ExtractiveDistiller",
+    "FactsDistiller",
+    "LangChainLLM",
+    "Limits",
+    "LlamaIndexLLM",
+    "OpenAIEndpoint",
+    "Setting",
+    "Source",
+    "Usage",
+    "as_llm",
+    "content_hash",
+    "recipe_key",
+]
+
+_HOMES: Final = {
+    "extractive": ("ExtractiveDistiller",),
+    "facts": ("FactsDistiller",),
+    "limits": ("Limits", "Usage"),
+    "llms": ("LLM", "Completion", "LangChainLLM", "LlamaIndexLLM", "OpenAIEndpoint", "as_llm"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # On use: the store and the compressors need the types alone.
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

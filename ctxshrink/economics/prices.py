@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from ctxshrink.economics._checks import check_number
 from ctxshrink.errors import ConfigError
-from ctxshrink.providers import CacheRules, cache_rules
+from ctxshrink.providers import RULES, CacheRules, cache_rules
 
 MILLION: Final = 1_000_000
 
@@ -50,8 +50,16 @@ class Prices:
 
     @classmethod
     def of(cls, rules: CacheRules, input: float, output: float) -> Prices:
-        """Prices whose cache factors are those of a provider."""
-        return cls(input, output, rules.write * input, rules.read * input, rules.as_of, rules.source)
+        """Prices whose cache factors are those of a provider.
+
+        Args:
+            rules: How the provider caches. Rows of `ctxshrink.providers.RULES` are named as ``provider``; rules of the
+                caller's own have no name there: give them to `Economics` as ``rules`` too.
+            input: Of a plain input token.
+            output: Of an output token.
+        """
+        name = next((name for name, row in RULES.items() if row == rules), "")
+        return cls(input, output, rules.write * input, rules.read * input, rules.as_of, rules.source, name)
 
 
 @dataclass(frozen=True, slots=True)

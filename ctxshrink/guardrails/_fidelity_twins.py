@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from ._fidelity_findings import Findings, alike, around, digits, numbers_item, quote
 from ._fidelity_tokens import Kind, Tokens, omissions
-from ._fidelity_words import CHANGING
+from ._fidelity_words import CHANGING, CONTRARIES
 
 MAX_DIFFERENT = 0.25
 """Share of the places that may differ; two always may."""
@@ -27,6 +27,7 @@ class Twins:
         origin: For each token of the text its index in the original, or -1.
         known: All normal forms of the original.
         found: Where findings go.
+        rewritten: Other words are no change; names may stand for pronouns.
 
     Attributes:
         here: Units of the text that were compared.
@@ -34,8 +35,18 @@ class Twins:
         told: Tokens of the original that a finding names.
     """
 
-    def __init__(self, source: Tokens, text: Tokens, origin: list[int], known: frozenset[str], found: Findings) -> None:
+    def __init__(
+        self,
+        source: Tokens,
+        text: Tokens,
+        origin: list[int],
+        known: frozenset[str],
+        found: Findings,
+        *,
+        rewritten: bool = False,
+    ) -> None:
         self.source, self.text, self.known, self.found = source, text, known, found
+        self.rewritten = rewritten
         self.here: set[int] = set()
         self.there: set[int] = set()
         self.told: set[int] = set()
@@ -88,9 +99,11 @@ class Twins:
         text, source = self.text, self.source
         new, old = text.kind[k], source.kind[q]
         if alike(text.norm[k], source.norm[q]) and Kind.NUMBER not in (new, old):
-            return
+            return None
         said = f"says {quote(text, k)} where the original says {quote(source, q)}"
         known = text.norm[k] in self.known
+        if self.rewritten and (Kind.NUMBER not in (new, old) or Kind.FUNCTION in (new, old)):
+            return self._reworded(k, q, said)
         if Kind.NUMBER in (new, old) or Kind.NAME in (new, old):
             self.found.add("swapped" if known else "altered", said)
         elif (new is Kind.NEGATION) != (old is Kind.NEGATION) or old is Kind.LIMIT:
@@ -98,6 +111,18 @@ class Twins:
         elif Kind.FUNCTION not in (new, old) or {text.norm[k], source.norm[q]} <= CHANGING:
             self.found.add("replaced", said)
         self.told.add(q)
+        return None
+
+    def _reworded(self, k: int, q: int, said: str) -> None:
+        """One word in the place of another, where other words are allowed: names, negations and opposites are not."""
+        text, source = self.text, self.source
+        new, old = text.kind[k], source.kind[q]
+        if (new is Kind.NEGATION) != (old is Kind.NEGATION):
+            self.found.add("negations", said)
+        elif new is old is Kind.NAME or (new is Kind.NAME and text.norm[k] not in self.known):
+            self.found.add("swapped" if text.norm[k] in self.known else "altered", said)
+        elif opposite(text.norm[k], source.norm[q]):
+            self.found.add("replaced", said)
 
     def _numbers(self, ours: range, theirs: range) -> bool:
         """Compare the numbers between the words, where the words are the same."""
@@ -134,3 +159,8 @@ def _parts(tokens: Tokens, where: range) -> tuple[list[str], list[list[int]]]:
             words.append(tokens.norm[i])
             numbers.append([])
     return words, numbers
+
+
+def opposite(a: str, b: str) -> bool:
+    """True for two words that say the opposite of each other."""
+    return any((a in one and b in other) or (a in other and b in one) for one, other in CONTRARIES)

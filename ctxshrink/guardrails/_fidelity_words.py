@@ -84,3 +84,70 @@ NUMBER_WORDS = {
     for value, word in enumerate(words.split())
 }
 """Small numbers that may be written as digits."""
+
+_SAME_SENSE = (
+    "pay paid payment payable", "sell sold sale", "buy bought purchase purchased", "begin began begun start commence",
+    "end finish stop conclude cease", "hold held", "send sent ship shipped dispatch", "give gave given hand grant",
+    "take took taken", "get got obtain receive", "make made create produce", "write wrote written", "say said state",
+    "tell told inform", "find found discover", "keep kept retain", "lose lost", "win won", "meet met meeting",
+    "leave left depart", "know knew known", "rise rose risen", "fall fell fallen", "grow grew grown", "speak spoke",
+    "build built construct", "lead led head", "run ran operate", "cost price priced", "need require necessary",
+    "must shall obligatory mandatory", "own belong", "live reside", "work job employ", "help assist support",
+    "show display", "large big great", "small little", "fast quick rapid", "city town", "film movie", "near close",
+    "often frequently", "total sum altogether overall", "allow permit", "forbid prohibit ban", "approx about roughly",
+    "child children", "person people", "man men", "woman women", "foot feet", "open opened", "move relocate",
+    "lift raise", "last final", "each per", "year annual yearly", "month monthly", "day daily", "week weekly",
+    "hour hourly", "use used uses using usage",
+    "invoice invoiced bill billed", "firm company business", "boss chief", "staff personnel employees",
+    "begann beginnen beginnt", "fährt fahren fuhr", "kostet kosten preis", "zahlen zahlt bezahlt", "geht gehen ging",
+    "payé paye payer paiement", "coûte coûter prix", "cuesta costar precio", "pagar pagó pago paga",
+)  # fmt: skip
+SENSES = {word: i for i, group in enumerate(_SAME_SENSE) for word in group.split()}
+"""Group number of words that may tell the same fact; a rewording may take any of a group for another. Broader than
+`SYNONYMS`: what is compared by it are the words beside a value, not the words themselves."""
+
+CONTRARIES = tuple(
+    (frozenset(a.split()), frozenset(b.split()))
+    for a, b in (
+        ("increase increased increases increasing", "decrease decreased decreases decreasing reduce reduced reduces"),
+        ("rise rose rises rising risen grow grew grown", "fall fell falls falling fallen drop dropped drops shrink"),
+        ("before", "after"), ("above over exceeds", "below under"), ("more", "less fewer"), ("first", "last"),
+        ("largest biggest", "smallest"), ("highest", "lowest"), ("higher", "lower"), ("earlier", "later"),
+        ("early", "late"), ("older oldest", "younger youngest"), ("north northern", "south southern"),
+        ("east eastern", "west western"), ("left", "right"), ("won win wins", "lost lose loses"), ("male", "female"),
+        ("allowed permitted allows permits", "forbidden prohibited banned forbids prohibits"),
+        ("accepted accepts approved approves", "rejected rejects refused refuses denied denies"),
+        ("maximum most", "minimum least"), ("open opened opens", "closed closes shut"), ("black", "white"),
+        ("red", "blue"), ("hot", "cold"), ("always", "never"), ("all every", "some none"), ("with", "without"),
+        ("import imported imports", "export exported exports"), ("buy bought buys", "sell sold sells"),
+        ("profit", "loss"), ("enabled enable enables", "disabled disable disables"), ("present", "absent"),
+        ("passed passes", "failed fails"), ("safe", "dangerous unsafe"), ("inside", "outside"), ("enter", "exit"),
+        ("größer", "kleiner"), ("höher", "niedriger"), ("vor", "nach"), ("gestiegen stieg", "gesunken sank gefallen"),
+        ("avant", "après"), ("supérieur", "inférieur"), ("antes", "después"), ("mayor", "menor"),
+    )
+)  # fmt: skip
+"""Words that say the opposite of each other."""
+
+BOUNDS = _set(
+    """over above exceeding exceeds beyond under below within up limit limited cap capped provided when once while
+    should otherwise required requires
+    über unter bei sobald solange begrenzt dès lorsque quand cuando siempre jusque limité límite"""
+)
+"""Other words for a quantifier or condition."""
+DENIALS = _set(
+    """forbidden prohibited banned refuse refused refuses deny denied denies fail failed fails lack lacks lacking
+    lacked absent missing zero impossible unable prevent prevents prevented prohibit prohibits forbid forbids avoid
+    exclude excluded excludes except unopened untouched unused unpaid cancelled disallowed
+    verboten fehlt fehlte unmöglich interdit interdite manque impossible prohibido falta imposible"""
+)
+"""Other words for a negation."""
+NEGATIVE_PREFIXES = ("un", "in", "im", "ir", "dis", "non")
+
+CALENDAR = _set(
+    """monday tuesday wednesday thursday friday saturday sunday january february april june july august september
+    october november december montag dienstag mittwoch donnerstag freitag samstag sonntag januar februar märz juni juli
+    oktober dezember lundi mardi mercredi jeudi vendredi samedi dimanche janvier février avril juin juillet août
+    septembre octobre novembre décembre lunes martes miércoles jueves viernes sábado domingo enero febrero abril junio
+    julio agosto septiembre octubre noviembre diciembre"""
+)
+"""Words that are as good as numbers. Without "may", "march", "mars", "mai" and "mayo", which are other words too."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ctxshrink.compressors._index import Index, index
 from ctxshrink.compressors.pruner import ranking
+from ctxshrink.text._substrings import contained
 from ctxshrink.types import Call, Trial
 
 from ._needs import locked, needs
@@ -88,7 +89,7 @@ class Omission:
         )
 
     def worst(self) -> tuple[Index, int] | None:
-        """The unit whose loss weighs most."""
+        """The unit whose loss weighs most; None where none is left out, or all that is left out is repetition."""
         if not len(self.need):
             return None
         at = int(np.argmax(self.need * self.out * self.new))
@@ -102,10 +103,7 @@ def segment_omissions(trials: Sequence[Trial], call: Call, detector: Detector) -
         view = _View.of(call, trial)
         idx, part = view.idx, view.part(trial)
         left = view.left_out(trial)
-        kept = _terms(idx, part, left == 0)
-        if view.loose(trial) or _partly(left):
-            kept[idx.vocabulary.lookup(trial.text)] = True
-        new = _new(idx, part, kept, call)
+        new = _new(idx, part, view.kept(trial, left), call)
         if view.loose(trial):
             left, new = left * new, np.ones_like(new)
         out.append(_omission(call, detector, [(view, part, left, new)], view.total(call, detector)))
@@ -148,15 +146,16 @@ def output_omission(trials: Sequence[Trial], call: Call, detector: Detector) -> 
         new = _new(view.idx, part, kept[view.idx.structured], call)
         out = left[segment.id]
         if view.loose(trial):
-            out, new = out * new, np.ones_like(new)
+            # What its own text lacks is left out; of that, what stands nowhere else is new.
+            own = _new(view.idx, part, view.kept(trial, out), call)
+            out, new = out * own, np.minimum(1.0, new / np.maximum(own, 1e-9))
         pieces.append((view, part, out, new))
     return _omission(call, detector, pieces, total)
 
 
 def cuts_units(trial: Trial, call: Call) -> bool:
     """Whether the spans of a trial leave out a part of a unit, such as the "not" of a sentence."""
-    view = _View.of(call, trial)
-    return view.loose(trial) or _partly(view.left_out(trial))
+    return (view := _View.of(call, trial)).loose(trial) or _partly(view.left_out(trial))
 
 
 class _View:
@@ -194,11 +193,11 @@ class _View:
         out = np.ones(part.stop - part.start)
         if self.loose(trial):
             whole = frozenset(trial.text.split())
-            for unit in range(part.start, part.stop):
-                text = self.idx.text(unit)
-                # Where its inner words are missing it cannot stand there: spares most searches through a long text.
-                if whole.issuperset(text.split()[1:-1]) and text in trial.text:
-                    out[unit - part.start] = 0.0
+            texts = [self.idx.text(unit) for unit in range(part.start, part.stop)]
+            # Where its inner words are missing it cannot stand there: spares most searches through a long text.
+            likely = [i for i, text in enumerate(texts) if whole.issuperset(text.split()[1:-1])]
+            for i, stands in zip(likely, contained([texts[i] for i in likely], trial.text), strict=True):
+                out[i] = float(not stands)
             return out
         spans, at = trial.spans or (), 0
         for unit in range(part.start, part.stop):
@@ -211,6 +210,13 @@ class _View:
                 here += 1
             out[unit - part.start] -= covered / max(1, end - start)
         return np.maximum(out, 0.0)
+
+    def kept(self, trial: Trial, left: Floats) -> NDArray[np.bool_]:
+        """The terms of the trial's text, shape (terms,)."""
+        terms = _terms(self.idx, self.part(trial), left == 0)
+        if self.loose(trial) or _partly(left):
+            terms[self.idx.vocabulary.lookup(trial.text)] = True
+        return terms
 
 
 def _omission(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
 from ctxshrink.facts import fact_spans, facts, folded
 from ctxshrink.types import Call, Trial
 
@@ -44,10 +46,13 @@ def explain(
 
 
 def _worst(omission: Omission, trials: Sequence[Trial], call: Call) -> str:
-    worst = omission.worst()
-    if worst is None:
-        return "drops nothing that stands alone"
-    idx, unit = worst
+    left_out = omission.need * omission.out
+    weight = left_out * omission.new
+    repeats = not weight.any()  # of all that is dropped, nothing is new
+    at = int(np.argmax(left_out if repeats else weight)) if left_out.any() else None
+    if at is None:
+        return _repeated(trials, call)
+    idx, unit = omission.source[at]
     text = " ".join(idx.text(unit).split())
     asked = _asked(call)
     left = {**_folded(call), **{t.segment.id: folded(t.text) for t in trials}}
@@ -55,10 +60,21 @@ def _worst(omission: Omission, trials: Sequence[Trial], call: Call) -> str:
     if used := _first_gone([fact for fact in found if fact in asked], left.values()):
         who = "the question" if call.query else "a recent turn"
         return f"drops the only mention of {_quoted(_as_written(used, text))}, which {who} uses"
-    rank = int(omission.place[omission.source.index(worst)]) + 1
-    what = f"drops {_quoted(text)}, number {rank} in the ranking"
     gone = _first_gone(found, left.values())
+    if repeats and gone is None:
+        return _repeated(trials, call)
+    what = f"drops {_quoted(text)}, number {int(omission.place[at]) + 1} in the ranking"
     return what if gone is None else f"{what}, with the only mention of {_quoted(_as_written(gone, text))}"
+
+
+def _repeated(trials: Sequence[Trial], call: Call) -> str:
+    """What is said where all that is dropped is repetition: how much, and where its words still stand."""
+    where = "what was kept or in the question" if call.query else "what was kept"
+    before, after = sum(len(t.basis) for t in trials), sum(len(t.text) for t in trials)
+    share = f"{1 - after / before:.0%}" if before else "0%"
+    if share == "0%" or after >= before:
+        return f"drops only words that also stand in {where}"
+    return f"drops {share} of the text, only words that also stand in {where}"
 
 
 def _asked(call: Call) -> frozenset[str]:

@@ -149,9 +149,8 @@ class Detector:
         return max((p.average for p in curve if p.limit <= risk), default=0.0)
 
 
-@lru_cache(maxsize=64)
 def load_detector(path: Path = SHIPPED) -> Detector:
-    """A detector that ``ctxshrink train guardrail`` wrote.
+    """A detector that ``ctxshrink train guardrail`` wrote; shared in the process until the file changes.
 
     Args:
         path: Its ``config.json``, or the folder of that; default the shipped one, see its CARD.md.
@@ -161,15 +160,30 @@ def load_detector(path: Path = SHIPPED) -> Detector:
     """
     file = path / "config.json" if path.is_dir() else path
     try:
+        state = file.stat()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    return _load(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _load(file: Path, changed: int, size: int) -> Detector:
+    """Reads a file as it was at a time, in nanoseconds, and of a size: a file that was written again is read again."""
+    try:
         stored = json.loads(file.read_text("utf-8"))
         if stored["format"] != FORMAT:
             raise ModelError(
-                f"guardrail file {file.name} has format {stored['format']!r}, this version reads {FORMAT}: "
+                f"guardrail file {file} has format {stored['format']!r}, this version reads {FORMAT}: "
                 "fit it again with ctxshrink train guardrail, or reinstall ctxshrink"
             )
         return _read(stored)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"guardrail file {file.name} is missing or damaged; reinstall ctxshrink") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> ModelError:
+    mend = "reinstall ctxshrink" if file == SHIPPED else "fit it again with ctxshrink train guardrail"
+    return ModelError(f"guardrail file {file} is missing or damaged ({type(error).__name__}: {error}); {mend}")
 
 
 def save_detector(detector: Detector, folder: Path) -> Path:

@@ -17,7 +17,9 @@ from ctxshrink.types import ContentType, Trial
 from ._fidelity_align import align
 from ._fidelity_findings import Findings
 from ._fidelity_judge import examine
+from ._fidelity_rewording import examine_rewording
 from ._fidelity_tokens import Kind, Tokens, plain, share_names, tokenize
+from ._fidelity_values import places, word_key
 
 MAX_NOVEL = 0.5
 """A text with more than this share of words that are not the original's is another text."""
@@ -69,7 +71,14 @@ _COUNTS = ("altered", "swapped", "negations", "cut", "replaced", "moved")
 _SAME = Fidelity()
 
 
-def changes(original: str, text: str, query: str | None = None, *, content_type: ContentType | None = None) -> Fidelity:
+def changes(
+    original: str,
+    text: str,
+    query: str | None = None,
+    *,
+    content_type: ContentType | None = None,
+    rewritten: bool = False,
+) -> Fidelity:
     """What a shorter text changed of what it kept; deterministic, in about linear time.
 
     Order of sentences, white space, case, Unicode compatibility forms, list marks, omission markers of this library
@@ -80,10 +89,13 @@ def changes(original: str, text: str, query: str | None = None, *, content_type:
         text: The text after.
         query: The question that it shall serve, if known.
         content_type: What the original looks like; None detects it.
+        rewritten: The text says it in other words, see `Rewording`; else only few words may be others.
 
     Returns:
         The findings.
     """
+    if rewritten:
+        return Rewording(original, content_type).changes(text, query)
     if not text.strip() or text.split() == original.split():
         return _SAME
     kind = detect(original) if content_type is None else content_type
@@ -103,6 +115,55 @@ def changes(original: str, text: str, query: str | None = None, *, content_type:
     return _fidelity(found, round(novel[0], 4), echo, reason)
 
 
+class Rewording:
+    """One original, to compare with several texts that say parts of it in other words.
+
+    Other words, merged and split sentences, another order and lists of facts are no changes. Numbers, dates, ids and
+    names that were altered or invented, values that are said of something else, negations and conditions that are gone
+    from what is still said or new in it, opposites, and texts of mostly other words are.
+
+    Args:
+        original: The text before.
+        content_type: What it looks like; None detects it.
+    """
+
+    def __init__(self, original: str, content_type: ContentType | None = None) -> None:
+        self._original = original
+        self._kind: ContentType = detect(original) if content_type is None else content_type
+        self._source = tokenize(original, self._kind)
+        self._said = places(self._source)
+        self._keys = frozenset(word_key(n) for n in self._source.norm)
+        self._cjk = _is_cjk(self._source)
+
+    def changes(self, text: str, query: str | None = None) -> Fidelity:
+        """What a text changed of what it says of the original; deterministic, in about linear time.
+
+        Args:
+            text: The text after.
+            query: The question that it shall serve, if known.
+        """
+        if self._cjk or not text.strip() or text.split() == self._original.split():
+            # Without spaces between words there are none to compare; the stricter rule holds.
+            return changes(self._original, text, query, content_type=self._kind)
+        source, short = self._source, tokenize(text, self._kind)
+        if not len(short) or source.norm == short.norm:
+            return _SAME
+        names = frozenset(n for n, k in zip(source.norm, source.kind, strict=True) if k is Kind.NAME)
+        for i, kind in enumerate(short.kind):
+            if kind in (Kind.CONTENT, Kind.NAME):
+                short.kind[i] = Kind.NAME if short.norm[i] in names else Kind.CONTENT
+        found = examine_rewording(source, self._said, short)
+        words = [n for n, k in zip(short.norm, short.kind, strict=True) if k in (Kind.CONTENT, Kind.NAME)]
+        novel = sum(word_key(w) not in self._keys for w in words) / len(words) if words else 0.0
+        reason = found.reason
+        echo = query is not None and _echoes(short, tokenize(query, "prose"))
+        if echo:
+            reason = "is the query, not a piece of the original"
+        elif reason is None and novel > MAX_NOVEL and len(words) >= MIN_WORDS:
+            reason = f"has {novel:.0%} of its words not from the original"
+        return _fidelity(found, round(novel, 4), echo, reason)
+
+
 def check_trial(trial: Trial, query: str | None = None) -> Fidelity:
     """`changes` of one trial, against the text that it was selected from.
 
@@ -115,7 +176,7 @@ def check_trial(trial: Trial, query: str | None = None) -> Fidelity:
     if trial.source is not None and trial.spans is not None and _rendered(trial, text):
         return _SAME
     content_type = trial.segment.content_type if trial.source is None else None
-    return changes(trial.basis, text, query, content_type=content_type)
+    return changes(trial.basis, text, query, content_type=content_type, rewritten=trial.rewritten)
 
 
 def _rendered(trial: Trial, text: str) -> bool:
@@ -175,6 +236,11 @@ def _whole(source: Tokens, text: Tokens, origin: list[int]) -> bool:
     if first < 0 or last - first != len(text) - 1 or any(q - first != i for i, q in enumerate(origin)):
         return False
     return source.starts(first) and (last + 1 == len(source) or source.starts(last + 1))
+
+
+def _is_cjk(tokens: Tokens) -> bool:
+    """True for a text that is mostly written without spaces between words."""
+    return 2 * sum(len(n) == 1 and n >= "\u3040" for n in tokens.norm) > len(tokens)
 
 
 def _echoes(text: Tokens, query: Tokens) -> bool:

@@ -3,8 +3,9 @@
 All of them follow `ctxshrink.types.Scorer`; the shared contract is tested on each.
 """
 
+from ._offsets import TokenScorer
 from .embedded import EmbeddedScorer
 from .server import ServerScorer
 from .transformers import TransformersScorer
 
-__all__ = ["EmbeddedScorer", "ServerScorer", "TransformersScorer"]
+__all__ = ["EmbeddedScorer", "ServerScorer", "TokenScorer", "TransformersScorer"]

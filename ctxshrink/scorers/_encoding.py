@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ctxshrink.errors import ConfigError, MissingExtraError, ModelError
+from ctxshrink.scorers._offsets import tile
 from ctxshrink.tokens import well_formed
+from ctxshrink.types import Span
 
 
 class Encoder(Protocol):
@@ -66,6 +68,29 @@ class LocalEncoder:
             else:
                 found = self._tokenizer(readable, add_special_tokens=False, verbose=False)["input_ids"]
         return {text: list(ids) for text, ids in zip(distinct, found, strict=True)}
+
+    def spans(self, texts: Sequence[str], /) -> list[list[Span]]:
+        """Where the tokens of each text stand, see `ctxshrink.scorers._offsets.TokenScorer`.
+
+        Raises:
+            ConfigError: The tokenizer is one of the slow ones, which do not say.
+        """
+        readable = [well_formed(t) for t in texts]  # as long as it was: a surrogate is one character, and so is U+FFFD
+        if not readable:
+            return []
+        with self._lock:
+            if self._plain:
+                found = [e.offsets for e in self._tokenizer.encode_batch(readable, add_special_tokens=False)]
+            elif not getattr(self._tokenizer, "is_fast", False):
+                raise ConfigError(
+                    f"{type(self._tokenizer).__name__} does not say where its tokens stand; give a fast tokenizer "
+                    "(one that the tokenizers library runs)"
+                )
+            else:
+                found = self._tokenizer(readable, add_special_tokens=False, return_offsets_mapping=True, verbose=False)[
+                    "offset_mapping"
+                ]
+        return [tile(offsets, len(text)) for offsets, text in zip(found, texts, strict=True)]
 
 
 def load_tokenizer(name: str) -> Any:

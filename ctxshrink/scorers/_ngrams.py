@@ -62,7 +62,7 @@ class NgramTable:
             with np.load(io.BytesIO(data), allow_pickle=False) as stored:
                 gaps, cells, sizes = stored["gaps"], stored["cells"], stored["sizes"]
                 words, levels = stored["words"], stored["levels"]
-        except Exception as error:
+        except Exception as error:  # zip, zlib and npy each have errors of their own for damaged bytes
             raise ValueError(f"not a table of n-grams: {error}") from error
         if not (len(gaps) == len(cells) == len(sizes) and int(sizes.sum()) == len(words) == len(levels)):
             raise ValueError("not a table of n-grams: its parts are of different lengths")

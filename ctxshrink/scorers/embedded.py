@@ -17,9 +17,11 @@ from ctxshrink.errors import ConfigError, ModelError
 from ctxshrink.models import SCORER, load_session, load_tokenizer, read_config, read_file
 from ctxshrink.scorers._mixture import Mixture
 from ctxshrink.scorers._ngrams import FILE, NgramTable
+from ctxshrink.scorers._offsets import tile
 from ctxshrink.scorers._pairs import score_distinct
 from ctxshrink.scorers._windows import Window, group_windows, split_windows
 from ctxshrink.tokens import well_formed
+from ctxshrink.types import Span
 
 __all__ = ["EmbeddedScorer"]
 
@@ -56,7 +58,7 @@ class _Node:
 
 
 class EmbeddedScorer:
-    """Negative log-likelihoods by the embedded causal model; implements `ctxshrink.types.Scorer`.
+    """Negative log-likelihoods by the embedded causal model; implements `ctxshrink.scorers.TokenScorer`.
 
     Texts are read in chunks of 64 tokens at fixed positions. Equal chunks after equal beginnings are computed once per
     call: several targets after one context, or a context that continues another, pay for the common part once. As all
@@ -113,6 +115,17 @@ class EmbeddedScorer:
             ModelError: The model cannot be loaded or gives no finite numbers.
         """
         return score_distinct(pairs, self.max_context, self._look_up if self._cached else self._compute)
+
+    def token_spans(self, targets: Sequence[str], /) -> list[list[Span]]:
+        """Where the tokens of each target stand; see `ctxshrink.scorers.TokenScorer.token_spans`.
+
+        Raises:
+            ModelError: The tokenizer cannot be loaded.
+        """
+        encodings = load_tokenizer(self._folder).encode_batch(
+            [well_formed(t) for t in targets], add_special_tokens=False
+        )
+        return [tile(e.offsets, len(t)) for e, t in zip(encodings, targets, strict=True)]
 
     def _look_up(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
         """Scores of pairs that all differ, from the cache where they are there."""

@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ctxshrink._http import JsonClient
 from ctxshrink._lru import LruCache, digest
-from ctxshrink.errors import ConfigError, ScorerError
+from ctxshrink.errors import ConfigError, EndpointError, ScorerError
 from ctxshrink.scorers._encoding import Encoder, LocalEncoder
-from ctxshrink.scorers._http import JsonClient
 from ctxshrink.scorers._pairs import score_distinct
 from ctxshrink.scorers._prompt_logprobs import read_choices, read_nats, read_tokens
 from ctxshrink.scorers._windows import Window, group_windows, split_windows
 from ctxshrink.tokens import well_formed
+from ctxshrink.types import Span
 
 __all__ = ["ServerScorer"]
 
@@ -121,6 +122,16 @@ class ServerScorer:
         """
         return score_distinct(pairs, self.max_context, self._compute)
 
+    def token_spans(self, targets: Sequence[str], /) -> list[list[Span]]:
+        """Where the tokens of each target stand; see `ctxshrink.scorers.TokenScorer.token_spans`.
+
+        Raises:
+            ConfigError: ``tokenizer`` was not given, or is one of the slow ones: neither it nor the server says.
+        """
+        if not isinstance(self._encoder, LocalEncoder):
+            raise ConfigError("a server does not say where tokens stand; give ServerScorer tokenizer=")
+        return self._encoder.spans(targets)
+
     def _compute(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
         ids = self._encoder.encode(text for pair in pairs for text in pair)
         out = [np.full(len(ids[target]), np.nan, dtype=np.float32) for _, target in pairs]
@@ -145,7 +156,7 @@ class ServerScorer:
         body = {"model": self.name, "prompt": prompts, "max_tokens": 1, "prompt_logprobs": 1, "n": 1, **_NEUTRAL}
         path = "/v1/completions"
         most = _OVERHEAD + _TOKEN_BYTES * sum(map(len, prompts))
-        answer = self._client.post(path, body, most=most)
+        answer = _post(self._client, path, body, most=most)
         where = self._client.base + path
         return [
             [read_nats(entry, token, where) for entry, token in list(zip(entries, w.tokens, strict=True))[-w.scored :]]
@@ -193,7 +204,7 @@ class _RemoteEncoder:
         body = {"model": self._model, "prompt": well_formed(text), "add_special_tokens": special}
         most = _OVERHEAD + 64 * len(text.encode("utf-8", "replace"))
         ids, window = read_tokens(
-            self._client.post("/tokenize", body, most=most, quiet=True), self._client.base + "/tokenize"
+            _post(self._client, "/tokenize", body, most=most, quiet=True), self._client.base + "/tokenize"
         )
         if window is not None and window < self._needed:
             raise ScorerError(
@@ -201,6 +212,13 @@ class _RemoteEncoder:
                 f"max_context={window - 2} or less"
             )
         return ids
+
+
+def _post(client: JsonClient, path: str, body: object, *, most: int, quiet: bool = False) -> Any:
+    try:
+        return client.post(path, body, most=most, quiet=quiet)
+    except EndpointError as error:
+        raise ScorerError(str(error)) from error
 
 
 def _at_once(work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:

@@ -12,6 +12,7 @@ from ctxshrink.errors import ConfigError, MissingExtraError, ModelError
 from ctxshrink.scorers._encoding import LocalEncoder
 from ctxshrink.scorers._pairs import score_distinct
 from ctxshrink.scorers._windows import Window, split_windows
+from ctxshrink.types import Span
 
 __all__ = ["TransformersScorer"]
 
@@ -21,7 +22,7 @@ _WINDOW = 4096
 
 
 class TransformersScorer:
-    """Negative log-likelihoods by a Hugging Face causal model; implements `ctxshrink.types.Scorer`.
+    """Negative log-likelihoods by a Hugging Face causal model; implements `ctxshrink.scorers.TokenScorer`.
 
     Contexts are cut and long targets are scored as in `EmbeddedScorer`. A pair that is given twice is scored once, and
     token prefixes of 32 tokens and more that several pairs share, as a context with several targets, are read once and
@@ -93,7 +94,7 @@ class TransformersScorer:
         self.name = str(getattr(loaded.config, "_name_or_path", "") or type(loaded).__name__)
         try:
             self._model = CausalModel(loaded, reuse=reuse)
-        except Exception as error:
+        except Exception as error:  # anybody's model code is run here, and may raise anything
             raise ModelError(f"{self.name} cannot be run as a causal language model: {error}") from error
 
     def __repr__(self) -> str:
@@ -111,6 +112,14 @@ class TransformersScorer:
             ModelError: The model gives no finite numbers.
         """
         return score_distinct(pairs, self.max_context, self._compute)
+
+    def token_spans(self, targets: Sequence[str], /) -> list[list[Span]]:
+        """Where the tokens of each target stand; see `ctxshrink.scorers.TokenScorer.token_spans`.
+
+        Raises:
+            ConfigError: The tokenizer is one of the slow ones, which do not say.
+        """
+        return self._encoder.spans(targets)
 
     def _compute(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
         ids = self._encoder.encode(text for pair in pairs for text in pair)

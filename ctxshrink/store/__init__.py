@@ -1,66 +1,45 @@
-"""The store: originals under short ids, and decided texts under the caller's keys, in an SQL database.
+"""The store: originals under short ids, decided texts under the caller's keys, and distillates with their provenance.
 
-SQLite by default; PostgreSQL, MySQL and MariaDB through SQLAlchemy, each with a driver that the user installs.
+They are kept in an SQL database: SQLite by default; PostgreSQL, MySQL and MariaDB through SQLAlchemy, each with a
+driver that the user installs.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
+from ctxshrink.distill.types import Derived
 from ctxshrink.errors import ConfigError, MissingExtraError, StoreError
 
 try:
-    from sqlalchemy import Connection
+    from sqlalchemy import RowMapping
 except ImportError as error:
     raise MissingExtraError("The store", "store") from error
 
+from ctxshrink.store import _codec as codec
+from ctxshrink.store import _derived, _export
 from ctxshrink.store import _rows as rows
-from ctxshrink.store import _sql as sql
 from ctxshrink.store._database import Database
-from ctxshrink.store._schema import MAX_KEY, MEMO, ORIGINAL, removed, texts
+from ctxshrink.store._room import StoreStats
+from ctxshrink.store._schema import MAX_KEY
+from ctxshrink.store._tenant import Tenant
 
 __all__ = ["Store", "StoreError", "StoreStats", "reference"]
 
 _log = logging.getLogger("ctxshrink")
 
-_TOUCH_SECONDS: Final = 60.0
-_PURGE_SECONDS: Final = 60.0
-_PURGE_SHARE: Final = 1 / 16
-"""`Store.save` looks for rows to purge after this share of ``max_bytes`` was written, or once a minute."""
-
 
 def reference(text: str) -> str:
     """The short id of a text: the first 10 characters of its BLAKE2b-256 in lower-case base32 (a-z, 2-7)."""
-    return rows.short_id(rows.digest(rows.encode(text)))
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStats:
-    """What a store's namespace holds.
-
-    Attributes:
-        rows: Originals and decided texts that have not expired.
-        bytes: Size of their texts in UTF-8.
-        oldest: When the oldest of them was written, in seconds since 1970; None without rows.
-        expired: Rows that have been removed after their expiry since the namespace began, those included that have
-            expired and are not removed yet.
-        evicted: Rows that have been removed to stay within ``max_bytes``.
-    """
-
-    rows: int
-    bytes: int
-    oldest: float | None
-    expired: int
-    evicted: int
+    return codec.short_id(codec.digest(codec.encode(text)))
 
 
 class Store:
-    """Originals and decided texts, kept until they expire. Safe among threads, processes and after a fork.
+    """Originals, decided texts and distillates, kept until they expire. Safe among threads, processes and after a fork.
 
     What was written is there when the call returns, whatever happens to the process then. Another namespace's rows
     cannot be read, changed or purged. A store in memory is that of its process: a forked child has its own copy.
@@ -70,8 +49,8 @@ class Store:
         namespace: Whose rows these are; up to 255 bytes. Compared exactly.
         ttl: Seconds after which a row that was not written again expires; None keeps rows. Applies to what this store
             writes.
-        max_bytes: About the most bytes of text that the namespace may hold, originals and decided texts together; what
-            was not used for longest goes first. None is no limit.
+        max_bytes: About the most bytes of text that the namespace may hold, originals, decided texts and distillates
+            with their provenance together; what was not used for longest goes first. None is no limit.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -87,7 +66,7 @@ class Store:
         ttl: float | None = None,
         max_bytes: int | None = None,
     ) -> None:
-        if not 0 < len(rows.encode(namespace)) <= MAX_KEY:
+        if not 0 < len(codec.encode(namespace)) <= MAX_KEY:
             raise ConfigError(f"namespace must have 1 to {MAX_KEY} bytes; got {namespace!r}")
         if ttl is not None and not 0 < ttl < float("inf"):
             raise ConfigError(f"ttl must be a positive number of seconds, or None to keep everything; got {ttl!r}")
@@ -97,10 +76,8 @@ class Store:
         self.ttl = ttl
         self.max_bytes = max_bytes
         self._url = url
-        self._owner = rows.encode(namespace)
-        self._purged_at = float("-inf")
-        self._unpurged = 0
         self._database = Database(url)
+        self._tenant = Tenant(self._database, namespace, max_bytes)
 
     @classmethod
     def memory(cls, *, namespace: str = "default", ttl: float | None = None, max_bytes: int | None = None) -> Store:
@@ -122,13 +99,14 @@ class Store:
         """
         if isinstance(texts, str):
             raise ConfigError("save takes a list of texts; got one text")
-        new = [rows.row(self._owner, ORIGINAL, None, text, self.ttl) for text in texts]
-        self._write(new, originals=True)
+        new = [rows.text_row(None, text) for text in texts]
+        self._tenant.write({rows.ORIGINALS: new}, self.ttl)
         return [row["key"].decode() for row in new]
 
     def load(self, id: str) -> str | None:
         """The original under an id; None where there is none: never saved here, expired, or another namespace's."""
-        return self._read(ORIGINAL, [rows.encode(id)]).get(rows.encode(id))
+        found = self._tenant.read(rows.ORIGINALS, [codec.encode(id)])
+        return next((codec.decode(bytes(row["text"])) for row in found), None)
 
     def remember(self, entries: Mapping[str, str]) -> None:
         """Keep decided texts under the caller's keys, all or none of them. An earlier text of a key is replaced.
@@ -136,35 +114,150 @@ class Store:
         Raises:
             StoreError: They alone are larger than ``max_bytes``.
         """
-        digests = {rows.digest(rows.encode(key)): text for key, text in entries.items()}
-        new = [rows.row(self._owner, MEMO, key, text, self.ttl) for key, text in digests.items()]
-        self._write(new, originals=False)
+        new = [rows.text_row(codec.digest(codec.encode(key)), text) for key, text in entries.items()]
+        self._tenant.write({rows.MEMOS: new}, self.ttl)
 
     def recall(self, keys: Sequence[str]) -> dict[str, str]:
         """The texts that are remembered under these keys; a key without one is missing."""
-        digests = {key: rows.digest(rows.encode(key)) for key in keys}
-        found = self._read(MEMO, list(digests.values()))
+        digests = {key: codec.digest(codec.encode(key)) for key in keys}
+        read = self._tenant.read(rows.MEMOS, list(digests.values()))
+        found = {bytes(row["key"]): codec.decode(bytes(row["text"])) for row in read}
         return {key: found[digest] for key, digest in digests.items() if digest in found}
 
-    def purge(self) -> int:
-        """Remove what has expired, then what was not used for longest until ``max_bytes`` holds. Logged with counts.
+    def put(self, derived: Sequence[Derived], *, originals: Sequence[str] = ()) -> list[Derived]:
+        """Keep distillates with their provenance, all or none of them.
 
-        `save` and `remember` do the same now and then.
+        Args:
+            derived: Each replaces an earlier one of the same source and recipe. Where one does not say when it was
+                made (``created`` is 0), that is now.
+            originals: Texts that were distilled: kept as `save` keeps them, in the same transaction, their ids noted
+                as ``original`` of their distillates where that is "". Where a text's id already stands for another
+                text, it is not kept.
+
+        Returns:
+            What was written, in the order given.
+
+        Raises:
+            ConfigError: A source or recipe is no hash, a setting no plain value, or a score no finite number.
+            StoreError: They alone are larger than ``max_bytes``.
+        """
+        if isinstance(originals, str):
+            raise ConfigError("put takes a list of originals; got one text")
+        kept = [rows.text_row(None, text) for text in originals]
+        there = self._tenant.digests(rows.ORIGINALS, [row["key"] for row in kept]) if kept else {}
+        for row in kept:
+            there.setdefault(row["key"], row["digest"])
+        kept = [row for row in kept if there[row["key"]] == row["digest"]]
+        ids = {row["digest"].hex(): row["key"].decode() for row in kept}
+        made = [_derived.completed(one, ids.get(one.source, "")) for one in derived]
+        self._tenant.write({rows.ORIGINALS: kept, rows.DERIVED: [_derived.row(one) for one in made]}, self.ttl)
+        return made
+
+    def get(self, sources: Sequence[str], recipe: str) -> dict[str, Derived]:
+        """What was made of sources with a recipe.
+
+        Args:
+            sources: `content_hash` of each original.
+            recipe: `recipe_key` of the settings.
+
+        Returns:
+            By source. One without a distillate is missing; so is one whose row is damaged, which is logged.
+
+        Raises:
+            ConfigError: ``sources`` is one text, or a source or recipe is no hash.
+        """
+        if isinstance(sources, str):
+            raise ConfigError("get takes a list of sources; got one text")
+        keys = {_derived.key(source, recipe): source for source in sources}
+        read = self._tenant.read(rows.DERIVED, list(keys))
+        return {one.source: one for one in map(self._readable, read) if one is not None}
+
+    def derived(self, recipe: str | None = None, *, uri: str | None = None) -> Iterator[Derived]:
+        """All distillates, a few megabytes at a time, in an order that stays the same.
+
+        What is written or removed meanwhile may be among them or not. Looking does not count as use.
+
+        Args:
+            recipe: Those with this `recipe_key` only.
+            uri: Those from this place only.
+
+        Raises:
+            ConfigError: ``recipe`` is no hash, or ``uri`` is "".
+        """
+        after, until = (b"", rows.LAST) if recipe is None else _derived.recipe_range(recipe)
+        pages = self._tenant.pages(rows.DERIVED, _derived.at(uri), after, until)
+        return (one for page in pages for one in map(self._readable, page) if one is not None)
+
+    def forget(self, *, sources: Sequence[str] | None = None, recipe: str | None = None, uri: str | None = None) -> int:
+        """Remove distillates for which all that is said here holds. Originals stay until they expire.
+
+        Args:
+            sources: Made of one of these, by `content_hash`. Without a recipe all distillates are looked through.
+            recipe: Made with this `recipe_key`.
+            uri: Made of what came from this place.
+
+        Returns:
+            Rows removed.
+
+        Raises:
+            ConfigError: Nothing is said (`clear` removes everything), a source or recipe is no hash, ``sources`` is one
+                text, or ``uri`` is "".
+        """
+        if sources is None and recipe is None and uri is None:
+            raise ConfigError("say what to forget: sources, recipe or uri; clear() removes everything")
+        return self._tenant.remove(rows.DERIVED, _derived.choices(sources, recipe, uri))
+
+    def clear(self) -> int:
+        """Remove everything of this namespace, originals and decided texts too.
 
         Returns:
             Rows removed.
         """
-        with self._database.writing() as connection:
-            return self._purge(connection)
+        return self._tenant.clear()
+
+    def export(self, path: str | PathLike[str]) -> int:
+        """Write everything of this namespace that has not expired to a file of JSON lines, readable by its owner only.
+
+        The file appears, or is replaced, when it is complete. Its first line names the format, its last one counts the
+        rows. A line that has lone surrogates, which UTF-8 has no place for, is written in base64. What is written or
+        removed meanwhile may be in it or not; damaged rows are left out, which is logged.
+
+        Returns:
+            Rows written.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        return _export.write(self._tenant, path)
+
+    def load_export(self, path: str | PathLike[str]) -> int:
+        """Read a file that `export` wrote, of any namespace and database, into this namespace.
+
+        A row of the file replaces one with the same key. It keeps its time and its expiry; this store's ``ttl`` may
+        let it expire earlier. What has expired is left out. Batches of rows are written, each as a whole or not at all.
+
+        Returns:
+            Rows written.
+
+        Raises:
+            StoreError: The file cannot be read, or a line of it is damaged: the message says which, and how many rows
+                were written before.
+        """
+        return _export.read(self._tenant, path, self.ttl)
+
+    def purge(self) -> int:
+        """Remove what has expired, then what was not used for longest until ``max_bytes`` holds. Logged with counts.
+
+        `save`, `remember` and `put` do the same now and then.
+
+        Returns:
+            Rows removed.
+        """
+        return self._tenant.purge()
 
     def stats(self) -> StoreStats:
         """Figures of this namespace."""
-        mine = {"owner": self._owner, "now": time.time()}
-        with self._database.reading() as connection:
-            number, size, oldest = connection.execute(rows.COUNT_LIVE, mine).one()
-            pending = connection.execute(rows.COUNT_EXPIRED, mine).scalar_one()
-            expired, evicted = connection.execute(rows.REMOVED, {"owner": self._owner}).one_or_none() or (0, 0)
-        return StoreStats(int(number), int(size), oldest, int(expired) + int(pending), int(evicted))
+        return self._tenant.count()
 
     def close(self) -> None:
         """Close the connections; of a store in memory nothing is left. Later calls raise `StoreError`."""
@@ -181,6 +274,15 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self._database)!r}, namespace={self.namespace!r})"
 
+    def _readable(self, row: RowMapping) -> Derived | None:
+        try:
+            return _derived.read(bytes(row["key"]), bytes(row["digest"]), bytes(row["provenance"]), bytes(row["text"]))
+        except ValueError as error:
+            _log.warning(
+                "store %s: the distillate %s is damaged and left out: %s", self._database, row["key"].hex(), error
+            )
+            return None
+
     def __getstate__(self) -> dict[str, Any]:
         if self._database.in_memory:
             raise TypeError("a store in memory cannot be pickled: its content belongs to this process")
@@ -188,80 +290,3 @@ class Store:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["url"], namespace=state["namespace"], ttl=state["ttl"], max_bytes=state["max_bytes"])
-
-    def _write(self, new: Sequence[dict[str, Any]], *, originals: bool) -> None:
-        unique = {row["key"]: row for row in new}
-        ordered = [unique[key] for key in sorted(unique)]
-        size = sum(row["size"] for row in ordered)
-        if self.max_bytes is not None and size > self.max_bytes:
-            raise StoreError(f"{size} bytes at once do not fit into max_bytes={self.max_bytes}: raise it")
-        for row in new:
-            _check(row["key"], row["digest"], unique)
-        replaced = ("used", "expires") if originals else ("digest", "size", "created", "used", "expires", "text")
-        if not ordered:
-            return
-        with self._database.writing() as connection:
-            for batch in rows.batches(ordered):
-                chosen = self._chosen(batch[0]["kind"], [row["key"] for row in batch])
-                connection.execute(rows.MAKE_ROOM, chosen | {"now": time.time()})
-                sql.upsert(connection, texts, batch, replaced=replaced)
-                if originals:
-                    for key, digest in connection.execute(rows.DIGESTS, chosen):
-                        _check(bytes(key), bytes(digest), unique)
-            self._purge_now_and_then(connection, size)
-
-    def _read(self, kind: int, keys: Sequence[bytes]) -> dict[bytes, str]:
-        found: dict[bytes, str] = {}
-        stale: list[bytes] = []
-        now = time.time()
-        with self._database.reading() as connection:
-            for batch in rows.batches(keys):
-                chosen = self._chosen(kind, batch) | {"now": now}
-                for key, text, used in connection.execute(rows.READ, chosen):
-                    found[bytes(key)] = rows.decode(bytes(text))
-                    if abs(now - used) > _TOUCH_SECONDS:
-                        stale.append(bytes(key))
-        self._touch(kind, sorted(stale), now)
-        return found
-
-    def _chosen(self, kind: int, keys: Sequence[bytes]) -> dict[str, Any]:
-        return {"owner": self._owner, "of_kind": kind, "keys": keys}
-
-    def _touch(self, kind: int, keys: Sequence[bytes], now: float) -> None:
-        """Note that rows were used. Reading works without it, in a read-only database for example."""
-        if not keys:
-            return
-        try:
-            with self._database.writing() as connection:
-                for batch in rows.batches(keys):
-                    connection.execute(rows.TOUCH, self._chosen(kind, batch) | {"now": now})
-        except StoreError as error:
-            _log.debug("the use of %d rows was not noted: %s", len(keys), error)
-
-    def _purge_now_and_then(self, connection: Connection, size: int) -> None:
-        self._unpurged += size
-        now = time.monotonic()
-        full = self.max_bytes is not None and self._unpurged > _PURGE_SHARE * self.max_bytes
-        if full or now - self._purged_at > _PURGE_SECONDS:
-            self._purge(connection)
-
-    def _purge(self, connection: Connection) -> int:
-        self._purged_at, self._unpurged = time.monotonic(), 0
-        expired = connection.execute(rows.PURGE, {"owner": self._owner, "now": time.time()}).rowcount
-        evicted = 0 if self.max_bytes is None else rows.evict(connection, self._owner, self.max_bytes)
-        if expired or evicted:
-            counts = {"namespace": self._owner, "expired": expired, "evicted": evicted}
-            sql.upsert(connection, removed, [counts], added=("expired", "evicted"))
-            _log.info(
-                "store %s, namespace %r: %d rows had expired and %d made room for newer ones; they were removed",
-                self._database,
-                self.namespace,
-                expired,
-                evicted,
-            )
-        return expired + evicted
-
-
-def _check(key: bytes, digest: bytes, new: Mapping[bytes, Mapping[str, Any]]) -> None:
-    if new[key]["digest"] != digest:
-        raise StoreError(f"the id {key.decode()} already stands for another text: give this one another namespace")

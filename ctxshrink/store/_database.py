@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ctxshrink.errors import StoreError
 from ctxshrink.store import _sql as sql
+from ctxshrink.store._setup import set_up
 
+T = TypeVar("T")
+
+_TRIES: Final = 8
 _SECRETS: Final = ("pass", "pwd", "secret", "token", "key")
 
 
@@ -34,7 +40,7 @@ class Database:
         self._closed = False
         self._open()
         with translated(self._url, "open"):
-            sql.set_up(self._engine)
+            set_up(self._engine)
 
     def __str__(self) -> str:
         return sql.shown(self._url)
@@ -45,13 +51,24 @@ class Database:
         with translated(self._url, "read"), self._connected().connect() as connection:
             yield connection
 
-    @contextmanager
-    def writing(self) -> Generator[Connection]:
-        """A transaction that writes: committed at the end, rolled back on an error."""
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Do something in a transaction that writes: committed at the end, rolled back on an error.
+
+        Args:
+            work: Is called again where another transaction stood in the way, after what it did was rolled back.
+        """
         engine = self._connected()
         # Threads queue here: SQLite polls for its lock with growing pauses, and some would wait for a second.
-        with self._turn, translated(self._url, "write to"), sql.writing(engine) as connection:
-            yield connection
+        with self._turn, translated(self._url, "write to"):
+            for attempt in range(_TRIES):
+                try:
+                    with sql.writing(engine) as connection:
+                        return work(connection)
+                except DBAPIError as error:
+                    if attempt == _TRIES - 1 or not sql.collided(error):
+                        raise
+                    time.sleep(random.uniform(0.5, 1) * 0.02 * 2**attempt)
+        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -91,7 +108,7 @@ def translated(url: URL, doing: str) -> Generator[None]:
         secrets = [s for s in _secrets(url) if s in str(error) or s in detail]
         for secret in secrets:
             detail = detail.replace(secret, "***")
-        message = f"could not {doing} the store at {sql.shown(url)}: {detail}{_advice(detail)}"
+        message = f"could not {doing} the store at {sql.shown(url)}: {detail}{_advice(detail, doing)}"
         raise StoreError(message) from (None if secrets else error)
 
 
@@ -100,11 +117,13 @@ def _secrets(url: URL) -> list[str]:
     return [s for s in (str(url.password or ""), *options) if s]
 
 
-def _advice(detail: str) -> str:
+def _advice(detail: str, doing: str) -> str:
     if "database is locked" in detail:
         return "; another process holds it, raise the waiting time with ?timeout=seconds"
     if "unable to open database file" in detail:
         return "; the folder must exist and be writable, and the path must name a file"
+    if doing == "open" and ("readonly" in detail or "read-only" in detail or "permission denied" in detail):
+        return "; an earlier version of ctxshrink wrote it, or nobody yet: open it once with the right to write to it"
     if "disk is full" in detail:
         return "; free some space, or bound the store with max_bytes"
     return ""

@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB, VARBINARY
 
-VERSION: Final = 1
-"""Of the tables below; raised with every change to them."""
+VERSION: Final = 2
+"""Of the tables below; raised with every change to them. `ctxshrink.store._setup` brings older ones up to it."""
 
 MAX_KEY: Final = 255
 """Most bytes of a namespace or key: with both in one index, MySQL's limit of 3,072 bytes is far off."""
@@ -55,6 +55,24 @@ texts: Final = Table(
     Column("text", _TEXT, nullable=False, comment="UTF-8, lone surrogates encoded like other code points"),
     Index("ctxshrink_texts_used", "namespace", "used", "size"),
     Index("ctxshrink_texts_expires", "namespace", "expires"),
+)
+
+derived: Final = Table(
+    "ctxshrink_derived",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("key", _KEY, primary_key=True, comment="recipe, 16 bytes, then source, 32 bytes"),
+    Column("uri", _KEY, nullable=True, comment="BLAKE2b-256 of where the source came from; NULL: not known"),
+    Column("digest", _KEY, nullable=False, comment="BLAKE2b-256 of provenance, a NUL and text"),
+    Column("size", BigInteger, nullable=False, comment="bytes of text and provenance"),
+    Column("created", Double, nullable=False, comment="seconds since 1970"),
+    Column("used", Double, nullable=False, comment="when last written or read, give or take a minute"),
+    Column("expires", Double, nullable=True, comment="NULL: never"),
+    Column("provenance", _TEXT, nullable=False, comment="JSON in UTF-8, lone surrogates as in text"),
+    Column("text", _TEXT, nullable=False, comment="as in ctxshrink_texts"),
+    Index("ctxshrink_derived_uri", "namespace", "uri"),
+    Index("ctxshrink_derived_used", "namespace", "used", "size"),
+    Index("ctxshrink_derived_expires", "namespace", "expires"),
 )
 
 removed: Final = Table(

@@ -1,14 +1,13 @@
-"""Databases: how they are named, opened, set up and written to."""
+"""Databases: how they are named, opened and written to."""
 
 from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import (
     URL,
@@ -18,18 +17,13 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
-    func,
-    insert,
-    inspect,
     make_url,
-    select,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from ctxshrink.errors import StoreError
-from ctxshrink.store._schema import VERSION, metadata, schema
 
 _log = logging.getLogger("ctxshrink")
 
@@ -37,7 +31,8 @@ BUSY_SECONDS: Final = 30
 """How long SQLite waits for another writer, unless the URL says ``?timeout=…``."""
 
 _WRITES: Final = "ctxshrink_writes"
-_TRIES: Final = 5
+_COLLISIONS: Final = {"40P01", "40001", 1213, 1205}
+"""PostgreSQL's deadlock and serialization failure, MySQL's deadlock and lock wait timeout."""
 
 
 def parse(url: str) -> URL:
@@ -137,44 +132,14 @@ def writing(engine: Engine) -> Generator[Connection]:
         yield connection
 
 
-def set_up(engine: Engine) -> None:
-    """Create the tables where they are missing, and check their version.
-
-    Raises:
-        StoreError: The tables are from a newer version of this package.
-        SQLAlchemyError: The database failed.
-    """
-    for attempt in range(_TRIES):
-        try:
-            with engine.connect() as connection:  # Reads first: a store may be read-only, or busy.
-                ready = _has_tables(connection)
-            if not ready:
-                with writing(engine) as connection:
-                    _create_tables(connection)
-            return
-        except DBAPIError as error:  # Where another process sets up the same database right now, wait for it.
-            race = isinstance(error, IntegrityError) or any(word in str(error.orig) for word in ("locked", "exist"))
-            if attempt == _TRIES - 1 or not race:
-                raise
-            time.sleep(0.05 * 2**attempt)
-
-
-def _has_tables(connection: Connection) -> bool:
-    if not inspect(connection).has_table(schema.name):
-        return False
-    found = connection.execute(select(func.max(schema.c.version))).scalar()
-    if found is not None and found > VERSION:
-        raise StoreError(
-            f"the store's tables have version {found} and this ctxshrink knows up to {VERSION}: "
-            "upgrade ctxshrink, or give the store another database"
-        )
-    return found is not None
-
-
-def _create_tables(connection: Connection) -> None:
-    if not _has_tables(connection):
-        metadata.create_all(connection)
-        connection.execute(insert(schema).values(version=VERSION))
+def collided(error: DBAPIError) -> bool:
+    """True where two transactions stood in each other's way and this one was rolled back: it may be tried again."""
+    found: Any = error.orig
+    codes = [getattr(found, "sqlstate", None), getattr(found, "pgcode", None)]
+    first: Any = next(iter(getattr(found, "args", ())), None)
+    # MySQL's drivers give a number, pg8000 a mapping.
+    codes.append(cast("dict[str, Any]", first).get("C") if isinstance(first, dict) else first)
+    return any(isinstance(code, (str, int)) and code in _COLLISIONS for code in codes)
 
 
 def upsert(

@@ -1,4 +1,4 @@
-"""ctxshrink in LangChain: documents, retrievers, messages, agents.
+"""ctxshrink in LangChain: documents, loaders, retrievers, messages, agents.
 
 Importing this package also teaches `ctxshrink.Shrinker.shrink_messages` to read LangChain messages. The middleware
 needs the package ``langchain`` beside ``langchain-core``; it is loaded when it is first asked for.
@@ -16,6 +16,7 @@ except ImportError as error:
 
 from .documents import CtxShrinkCompressor
 from .expand import expand_tool
+from .loader import CtxShrinkLoader
 from .messages import LangChainFormat, shrink_messages
 from .retriever import CtxShrinkRetriever
 from .summarizer import CtxShrinkSummarizer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CtxShrinkCompressor",
+    "CtxShrinkLoader",
     "CtxShrinkMiddleware",
     "CtxShrinkRetriever",
     "CtxShrinkSummarizer",

@@ -1,4 +1,4 @@
-"""ctxshrink in LlamaIndex: a node postprocessor, an ingestion transform and a memory block."""
+"""ctxshrink in LlamaIndex: a node postprocessor, ingestion transforms and a memory block."""
 
 from ctxshrink.errors import MissingExtraError
 
@@ -7,8 +7,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("llama_index_ctxshrink", "llama-index") from error
 
+from .distill import CtxShrinkDistill
 from .expand import expand_tool
 from .memory import CompressedHistoryBlock
 from .nodes import CtxShrinkPostprocessor, CtxShrinkTransform
 
-__all__ = ["CompressedHistoryBlock", "CtxShrinkPostprocessor", "CtxShrinkTransform", "expand_tool"]
+__all__ = ["CompressedHistoryBlock", "CtxShrinkDistill", "CtxShrinkPostprocessor", "CtxShrinkTransform", "expand_tool"]

@@ -12,7 +12,6 @@ from llama_index.core.schema import (
     BaseComponent,
     BaseNode,
     MetadataMode,
-    Node,
     NodeWithScore,
     QueryBundle,
     TransformComponent,
@@ -20,7 +19,9 @@ from llama_index.core.schema import (
 
 from ctxshrink.seats import METADATA_KEY, check_goal, emptied, figures
 from ctxshrink.shrinker import Shrinker
-from ctxshrink.types import Decision, OnReject
+from ctxshrink.types import OnReject
+
+from ._copies import rebuilt
 
 
 class _NodeSettings(BaseComponent):
@@ -65,7 +66,7 @@ class _NodeSettings(BaseComponent):
         )
         drop = self.drop_empty and result.mode == "apply"
         return [
-            None if drop and emptied(decision) else _rebuilt(node, out["text"], decision)
+            None if drop and emptied(decision) else rebuilt(node, out["text"], {METADATA_KEY: figures(decision)})
             for node, out, decision in zip(nodes, result.output, result.decisions, strict=True)
         ]
 
@@ -124,24 +125,3 @@ class CtxShrinkTransform(_NodeSettings, TransformComponent):
     async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[BaseNode]:
         """The same in a worker thread: LlamaIndex's own twin would block the event loop."""
         return await asyncio.to_thread(self, nodes)
-
-
-def _rebuilt(node: BaseNode, text: str, decision: Decision) -> BaseNode:
-    copy = node.model_copy(
-        update={
-            "metadata": {**node.metadata, METADATA_KEY: figures(decision)},
-            "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
-            "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
-        }
-    )
-    if text == node.get_content(MetadataMode.NONE):
-        return copy
-    if isinstance(copy, Node) and copy.text_resource is not None:
-        copy.text_resource = copy.text_resource.model_copy(update={"text": text})  # set_content drops its other fields.
-    else:
-        copy.set_content(text)
-    return copy
-
-
-def _with_key(keys: Sequence[str]) -> list[str]:
-    return [*(key for key in keys if key != METADATA_KEY), METADATA_KEY]

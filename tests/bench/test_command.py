@@ -201,11 +201,11 @@ def test_peers_need_an_encoder() -> None:
         (["--keep", ","], "--keep must hold at least one number"),
         (
             ["--methods", "magic"],
-            "--methods must name some of ctxshrink, lossless, bm25, lead, random, truncate, idf, minilm",
+            "--methods must name some of ctxshrink, lossless, ",
         ),
         (["--methods", "bm25,minilm"], "minilm: give --encoder the folder of a sentence encoder"),
         (["--methods", "chunks", "--encoder", "none"], "--encoder none: no config.json there"),
-        (["--json", "no/such/folder.json", "--methods", "lead"], "cannot be written"),
+        (["--json", "no/such/folder.json", "--data", "none.jsonl"], "--json no/such/folder.json: no such folder"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, arguments: list[str], says: str) -> None:

@@ -17,7 +17,7 @@ from ctxshrink.text import units
 from ctxshrink.types import Call, Segment, Trial, Verdict
 
 ENCODED = ("minilm", "hybrid", "chunks")
-BASELINES = [name for name in METHODS if name not in ("ctxshrink", "lossless", "sentence-optimizer")]
+BASELINES = [name for name in METHODS if name not in ("ctxshrink", "lossless", "surprisal", "sentence-optimizer")]
 WORDS = [
     "pump",
     "valve",
@@ -98,6 +98,17 @@ def test_a_baseline_picks_through_the_shrinker_what_it_would_pick_alone(
         assert not any(d.action == "forced" for d in result.decisions)
     # Token estimates of units and rounding of shares may move single units at the edge of the budget.
     assert same / total > 0.9
+
+
+def test_surprisal_has_extractive_behind_it_for_what_is_not_prose() -> None:
+    [runner] = build(["surprisal"], guardrail=True)
+    assert runner.recorder is None
+    table = "| pump | hall |\n|---|---|\n" + "\n".join(f"| P{i} | {i} |" for i in range(40))
+    result = runner.shrinker.shrink_documents([*documents(1, 3), table], "Which pump was replaced?", max_tokens=150)
+    assert result.tokens_after <= 150
+    used = [{a.compressor for a in d.attempts if a.ok} for d in result.decisions if d.action == "compressed"]
+    assert {"surprisal"} in used
+    assert all(names <= {"surprisal", "extractive"} for names in used)
 
 
 def test_truncate_is_the_newest_text_and_lead_the_first() -> None:

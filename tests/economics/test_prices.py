@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ctxshrink.economics import PRICES, Prices, load_prices, prices_of
+from ctxshrink.economics import PRICES, Economics, Prices, load_prices, prices_of
 from ctxshrink.errors import ConfigError
 from ctxshrink.providers import RULES
 
@@ -26,6 +27,21 @@ def test_a_mapping_comes_before_the_built_in_table() -> None:
     assert prices_of("gpt-5", {"own": mine}) is PRICES["gpt-5"]
     derived = prices_of("own", {"own": {"input": 2.0, "output": 9.0, "provider": "anthropic"}})
     assert derived == Prices(2.0, 9.0, 2.5, 0.2, provider="anthropic")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_prices_made_of_a_providers_rules_are_cached_by_them(name: str) -> None:
+    made = Prices.of(RULES[name], 3.0, 15.0)
+    assert made.provider == name
+    assert Economics(prices=made).cache == RULES[name]
+
+
+def test_rules_of_the_callers_own_have_no_name() -> None:
+    own = replace(RULES["anthropic"], min_prefix=100)
+    made = Prices.of(own, 3.0, 15.0)
+    assert made.provider == ""
+    assert Economics(prices=made).cache is None
+    assert Economics(prices=made, rules=own).cache == own
 
 
 def test_tables_in_files(tmp_path: Path) -> None:

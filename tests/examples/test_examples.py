@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NEEDS = {
+    "distilled_corpus": ("langchain_core", "sqlalchemy"),
     "langchain_agent": ("langchain", "langchain_core"),
     "langchain_rag": ("langchain_core",),
     "llamaindex_agent": ("llama_index.core",),
@@ -19,6 +20,7 @@ NEEDS = {
 SAYS = {
     "quickstart": "handbook-12",
     "openai_agent_loop": "answer: The cellar was at 11 degrees at 13:00",
+    "distilled_corpus": "distilled 0, unchanged 3",
     "decorator": "the deposit is 250 euros",
     "observe": "6 reused strings would have been missed",
     "langchain_rag": "Smoke detectors must be tested every 6 months",

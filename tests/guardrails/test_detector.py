@@ -1,5 +1,7 @@
 import itertools
 import json
+import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,7 @@ def _with(key: str, value: object) -> str:
         "{}",
         "[]",
         "3",
+        "[" * 100_000,
         '{"format": 2}',
         _without("curves"),
         _without("segment", "query", "bias"),
@@ -152,7 +155,7 @@ def _with(key: str, value: object) -> str:
 def test_a_damaged_file_is_one_clear_error(damaged: str, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(damaged)
-    with pytest.raises(ModelError, match="damaged; reinstall"):
+    with pytest.raises(ModelError, match=rf"guardrail file {re.escape(str(file))} is .* damaged \(.*\); fit it again"):
         load_detector(file)
 
 
@@ -165,8 +168,22 @@ def test_bytes_that_are_no_text_are_damage_too(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
     for path in (tmp_path / "none.json", tmp_path):
-        with pytest.raises(ModelError, match="is missing or damaged; reinstall"):
+        file = path if path.suffix else path / "config.json"
+        with pytest.raises(ModelError, match=rf"{re.escape(str(file))} is missing or damaged \(FileNotFoundError"):
             load_detector(path)
+
+
+def test_a_file_is_read_once_and_again_when_it_was_written_again(tmp_path: Path) -> None:
+    assert load_detector() is load_detector(SHIPPED.parent) is load_detector(SHIPPED)
+    file = save_detector(detector(), tmp_path)
+    first = load_detector(file)
+    assert load_detector(tmp_path) is first == detector()
+    save_detector(detector(output_bias=-3.0), tmp_path)
+    os.utime(file, ns=(1, 1))  # whatever the file system's clock
+    assert load_detector(file) == detector(output_bias=-3.0)
+    file.unlink()
+    with pytest.raises(ModelError, match="missing"):
+        load_detector(file)
 
 
 @pytest.mark.parametrize("other", [1, 3, "2", None])

@@ -12,6 +12,7 @@ from ctxshrink.compressors._index import index
 from ctxshrink.guardrails import load_detector
 from ctxshrink.guardrails._omission import FEATURES, Omission, _View, output_omission, segment_omissions
 from ctxshrink.testing import call_for
+from ctxshrink.text import _substrings
 from ctxshrink.types import Call, Span, Trial
 from tests.strategies import PROPERTY, SENTENCES, filled_texts
 
@@ -142,6 +143,31 @@ def test_a_unit_is_looked_up_letter_by_letter(text: str, start: int, end: int) -
     view = _View.of(call, trial)
     units = [view.idx.text(unit) for unit in range(view.idx.size)]
     assert view.left_out(trial).tolist() == [float(unit not in trial.text) for unit in units]
+
+
+@PROPERTY
+@given(texts=st.lists(filled_texts(), min_size=1, max_size=3), changed=filled_texts(), query=QUERIES)
+def test_units_of_long_texts_are_looked_up_as_those_of_short_ones(
+    texts: list[str], changed: str, query: str | None
+) -> None:
+    def found() -> list[list[float]]:
+        call = call_for(texts, query)
+        trials = [Trial(s, t) for s in call.segments for t in (s.text[len(s.text) // 2 :], changed, s.text[:-1])]
+        return [o.features().tolist() for o in segment_omissions(trials, call, DETECTOR)]
+
+    directly = found()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_substrings, "DIRECT", 0)
+        assert found() == directly
+
+
+@pytest.mark.parametrize("query", [None, "When must INV-2291 be paid?"])
+def test_an_emptied_text_is_left_out_with_spans_and_without(query: str | None) -> None:
+    """Also where all of its words stand in other segments: that makes it no loss, not kept."""
+    call = call_for([DOCS[0], DOCS[0], DOCS[1]], query)
+    bare, spans = (output_omission([Trial(call.segments[0], "", s)], call, DETECTOR) for s in (None, ()))
+    assert named(bare) == pytest.approx(named(spans), abs=1e-6)
+    assert bare.features()[AT["dropped"]] > 0.3
 
 
 def test_nothing_left_out_is_no_loss() -> None:

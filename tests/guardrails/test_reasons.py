@@ -61,6 +61,42 @@ def test_without_a_question_the_dropped_text_is_quoted_with_its_place() -> None:
     assert "the only mention of '2024-05-13'" in reason
 
 
+REPEATED = "Boats leave at dawn. The keys hang here. Boats leave at dawn."
+
+
+@pytest.mark.parametrize(
+    ("query", "where"), [("When do boats leave?", "what was kept or in the question"), (None, "what was kept")]
+)
+def test_repetition_is_called_repetition(query: str | None, where: str) -> None:
+    reason, whole = checked([REPEATED], {0: "The keys hang here. Boats leave at dawn."}, query)
+    for told in (reason, whole.reason):
+        assert told.startswith(f"drops 34% of the text, only words that also stand in {where}")
+        assert "risk" in told
+
+
+def test_repetition_that_is_the_first_unit_or_a_later_one_is_told_alike() -> None:
+    call = call_for([REPEATED])
+    for spans in (((21, len(REPEATED)),), ((0, 40),)):
+        trial = Trial(call.segments[0], "".join(REPEATED[s:e] for s, e in spans), spans)
+        [verdict] = PerplexityGuardrail(FakeScorer(), detector=detector()).check([trial], call)
+        assert verdict.reason.startswith("drops 34% of the text, only words that also stand in what was kept; risk ")
+
+
+def test_a_fact_whose_words_all_stand_elsewhere_is_still_named() -> None:
+    text = "The room is A13-7. Block A13 is old. It has 7 rooms. The room is quiet."
+    call = call_for([text])
+    trial = Trial(call.segments[0], text[19:], ((19, len(text)),))
+    [verdict] = PerplexityGuardrail(FakeScorer(), detector=detector()).check([trial], call)
+    assert verdict.reason.startswith("drops 'The room is A13-7.', number ")
+    assert "with the only mention of 'A13-7'" in verdict.reason
+
+
+def test_text_that_does_not_get_shorter_drops_no_share() -> None:
+    rows = "- Boats leave at dawn.\n- The keys hang here."
+    reason, _ = checked([rows], {0: "* Boats leave at dawn.\n* The keys hang here."})
+    assert reason.startswith(("drops only words that also stand in what was kept", "nothing but white space"))
+
+
 def test_long_text_is_cut() -> None:
     reason, _ = checked(["word " * 400 + "end."], {0: ""})
     assert len(reason) < 3 * QUOTED

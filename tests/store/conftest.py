@@ -1,13 +1,55 @@
-"""A store's place, and a clock that can be set forward."""
+"""Places for stores, on SQLite and on a real PostgreSQL server, and a clock that can be set forward."""
 
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
+from ctxshrink.store import Store
+from tests.store import postgres
+
+New: TypeAlias = Callable[..., Store]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Server]:
+    with postgres.running(durable=False) as running:
+        yield running
+
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("sqlite_url")
+    return request.getfixturevalue("server").new_database()
+
+
+@pytest.fixture(scope="session", params=["memory", "postgresql"])
+def new(request: pytest.FixtureRequest) -> New:
+    """Opens empty stores; takes the settings of `Store.memory`."""
+    if request.param == "memory":
+        return Store.memory
+    url = request.getfixturevalue("shared_url")
+
+    def new(**settings: Any) -> Store:
+        return Store(url, **({"namespace": f"one of its own, {next(_numbers)}"} | settings))
+
+    return new
+
+
+@pytest.fixture(scope="session")
+def shared_url(server: postgres.Server) -> str:
+    return server.new_database()
 
 
 class Clock:
@@ -15,8 +57,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000_000.0
-        for module in ("ctxshrink.store.time", "ctxshrink.store._rows.time"):
-            monkeypatch.setattr(module, self)
+        for module in ("_tenant", "_rows", "_room", "_derived", "_export"):
+            monkeypatch.setattr(f"ctxshrink.store.{module}.time", self)
 
     def time(self) -> float:
         return self.now
@@ -28,3 +70,11 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def shared_urls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database for tests that leave it empty."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('shared')}/store.db"
+    return request.getfixturevalue("server").new_database()

@@ -9,10 +9,10 @@ from tests.store.conftest import Clock
 
 
 class TestFailures:
-    def test_a_locked_database(self, url: str) -> None:
-        store = Store(f"{url}?timeout=0.05")
+    def test_a_locked_database(self, sqlite_url: str) -> None:
+        store = Store(f"{sqlite_url}?timeout=0.05")
         (id,) = store.save(["text"])
-        raw = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        raw = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
         raw.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="database is locked; another process holds it") as caught:
             store.save(["other"])
@@ -22,27 +22,27 @@ class TestFailures:
         raw.close()
         store.save(["other"])
 
-    def test_reading_goes_on_where_use_cannot_be_noted(self, url: str, clock: Clock) -> None:
-        store = Store(f"{url}?timeout=0.05")
+    def test_reading_goes_on_where_use_cannot_be_noted(self, sqlite_url: str, clock: Clock) -> None:
+        store = Store(f"{sqlite_url}?timeout=0.05")
         (id,) = store.save(["text"])
         clock.now += 1000
-        raw = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        raw = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
         raw.execute("BEGIN IMMEDIATE")
         assert store.load(id) == "text"
         raw.close()
 
-    def test_a_database_that_may_only_be_read(self, url: str, clock: Clock) -> None:
-        with Store(url) as store:
+    def test_a_database_that_may_only_be_read(self, sqlite_url: str, clock: Clock) -> None:
+        with Store(sqlite_url) as store:
             (id,) = store.save(["text"])
             clock.now += 1000
-            path = url.removeprefix("sqlite:///")
+            path = sqlite_url.removeprefix("sqlite:///")
             with Store(f"sqlite:///file:{path}?mode=ro&uri=true") as reader:
                 assert reader.load(id) == "text"
                 with pytest.raises(StoreError, match="readonly"):
                     reader.save(["other"])
 
-    def test_a_full_database(self, url: str) -> None:
-        with Store(url) as store:
+    def test_a_full_database(self, sqlite_url: str) -> None:
+        with Store(sqlite_url) as store:
             (id,) = store.save(["text"])
             with store._database.reading() as connection:
                 connection.exec_driver_sql("PRAGMA max_page_count = 20")

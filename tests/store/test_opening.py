@@ -14,8 +14,8 @@ from ctxshrink.store import Store, StoreError, _database, _sql
 
 
 class TestOpening:
-    def test_a_new_file_is_the_owners_alone(self, tmp_path: Path, url: str) -> None:
-        with Store(url) as store:
+    def test_a_new_file_is_the_owners_alone(self, tmp_path: Path, sqlite_url: str) -> None:
+        with Store(sqlite_url) as store:
             store.save(["text"])
             modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()}
         assert set(modes.values()) == {0o600}
@@ -62,12 +62,12 @@ class TestOpening:
             Store(f"sqlite:///{path}")
         assert path.read_text() == "notes " * 1000
 
-    def test_a_newer_version_is_refused(self, url: str) -> None:
-        Store(url).close()
-        with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
+    def test_a_newer_version_is_refused(self, sqlite_url: str) -> None:
+        Store(sqlite_url).close()
+        with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as raw:
             raw.execute("UPDATE ctxshrink_schema SET version = 99")
-        with pytest.raises(StoreError, match="version 99 and this ctxshrink knows up to 1: upgrade ctxshrink"):
-            Store(url)
+        with pytest.raises(StoreError, match="version 99 and this ctxshrink knows up to 2: upgrade ctxshrink"):
+            Store(sqlite_url)
 
     def test_settings_are_checked(self) -> None:
         for ttl in (0, -1, float("nan"), float("inf")):

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from ctxshrink.errors import ConfigError, ScorerError
+from ctxshrink.errors import ConfigError, EndpointError
 
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FIRST_WAIT, _MOST_WAIT = 0.25, 8.0
@@ -31,12 +31,22 @@ _PIECE = 1 << 16
 _KEY = re.compile(r"[!-~]+")
 
 
+class HttpError(EndpointError):
+    """An `EndpointError` that knows the HTTP status; None where there was none."""
+
+    def __init__(
+        self, reason: str, *, transient: bool = False, wait: float | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(reason, transient=transient, wait=wait)
+        self.status = status
+
+
 class _Again(Exception):
     """A failure that another try may mend; ``wait`` is what the server asked for, in seconds."""
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    def __init__(self, reason: str, wait: float | None = None, status: int | None = None) -> None:
         super().__init__(reason)
-        self.wait = wait
+        self.wait, self.status = wait, status
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class JsonClient:
             quiet: Leave what the server says out of errors: it may repeat the text that was sent.
 
         Raises:
-            ScorerError: There is no usable answer; the message names the server and the reason.
+            EndpointError: There is no usable answer; the message names the server and the reason.
         """
         data = json.dumps(body).encode("ascii")
         for attempt in range(self.retries + 1):
@@ -105,9 +115,9 @@ class JsonClient:
             if status != 200:
                 said = "" if quiet else _message(found)
                 hidden = (said.replace(self.key, "…") if self.key else said)[:_MESSAGE]
-                raise ScorerError(f"{self.base}{path}: status {status}{hidden and ': ' + hidden}")
+                raise HttpError(f"{self.base}{path}: status {status}{hidden and ': ' + hidden}", status=status)
             return self._read(path, found)
-        raise ScorerError(f"{self.base}{path}: no try was made")  # retries >= 0, so this cannot happen
+        raise HttpError(f"{self.base}{path}: no try was made")  # retries >= 0, so this cannot happen
 
     def _pause(self, attempt: int, path: str, error: _Again) -> None:
         """Waits before the next try.
@@ -118,11 +128,14 @@ class JsonClient:
         """
         tries = f"after {attempt + 1} {'try' if attempt == 0 else 'tries'}"
         if attempt == self.retries:
-            raise ScorerError(f"{self.base}{path}: {error} {tries}") from error.__cause__
+            raise self._failed(path, f"{error} {tries}", error) from error.__cause__
         if error.wait is not None and error.wait > self.timeout:
-            raise ScorerError(f"{self.base}{path}: {error}, and it asks to wait for {error.wait:.0f} s") from None
+            raise self._failed(path, f"{error}, and it asks to wait for {error.wait:.0f} s", error) from None
         most = min(_MOST_WAIT, _FIRST_WAIT * 2**attempt)
         self.sleep(max(error.wait or 0.0, random.uniform(most / 2, most)))
+
+    def _failed(self, path: str, reason: str, error: _Again) -> HttpError:
+        return HttpError(f"{self.base}{path}: {reason}", transient=True, wait=error.wait, status=error.status)
 
     def _try(self, path: str, data: bytes, most: int) -> tuple[int, bytes]:
         parts = self._parts()
@@ -155,16 +168,18 @@ class JsonClient:
         if late.is_set():
             raise _Again(f"no whole answer within {self.timeout:g} s")
         if found is None:
-            raise ScorerError(f"{self.base}{path}: the answer is longer than {most} bytes")
+            raise HttpError(f"{self.base}{path}: the answer is longer than {most} bytes")
         if response.status in _RETRIED:
-            raise _Again(f"status {response.status}", _retry_after(response.getheader("Retry-After")))
+            wait = _retry_after(response.getheader("Retry-After"))
+            raise _Again(f"status {response.status}", wait, response.status)
         return response.status, found
 
     def _read(self, path: str, data: bytes) -> Any:
         try:
             return json.loads(data)
         except (ValueError, RecursionError):
-            raise ScorerError(f"{self.base}{path}: the answer is not JSON ({len(data)} bytes)") from None
+            reason = f"{self.base}{path}: the answer is not JSON ({len(data)} bytes)"
+            raise HttpError(reason, transient=True) from None
 
 
 def _hang_up(sock: socket.socket, late: threading.Event) -> None:

@@ -1,0 +1,46 @@
+"""The offline pipeline: documents from files and loaders, distilled once, kept in a store; ``ctxshrink distill``.
+
+`read` gives the documents of files and folders, `from_langchain` and `from_llama_index` those of a loader or reader;
+`run` takes them through a distiller into a store and says what it did; `plan` says what it would do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ._skips import Skipped
+    from .adapters import from_langchain, from_llama_index
+    from .local import StoppedError, plan, run
+    from .report import Figures, Report
+    from .sources import Files, read
+
+__all__ = [
+    "Figures",
+    "Files",
+    "Report",
+    "Skipped",
+    "StoppedError",
+    "from_langchain",
+    "from_llama_index",
+    "plan",
+    "read",
+    "run",
+]
+
+_HOMES: Final = {
+    "_skips": ("Skipped",),
+    "adapters": ("from_langchain", "from_llama_index"),
+    "local": ("StoppedError", "plan", "run"),
+    "report": ("Figures", "Report"),
+    "sources": ("Files", "read"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # On use: the command line imports this package for its command, and `ctxshrink --help` needs nothing of the rest.
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,124 @@
+"""A PostgreSQL server for the tests: a real one, in a temporary folder, on a Unix socket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+_FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+
+
+class Server:
+    """A running server.
+
+    Args:
+        folder: Holds its socket.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count()
+
+    def url(self, database: str, driver: str = "psycopg") -> str:
+        return f"postgresql+{driver}://tests@/{database}?host={self._folder}"
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        from sqlalchemy import create_engine
+
+        name = f"tests_{os.getpid()}_{next(self._numbers)}"
+        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        engine.dispose()
+        return self.url(name)
+
+
+def programs() -> Path | None:
+    """The folder of ``initdb`` and ``postgres``: on the path, or where Debian puts those of each version."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return installed[-1].parent if installed else None
+
+
+def unprivileged() -> str | None:
+    """Whom to run the server as: it refuses to be root. None: as who we are."""
+    if os.geteuid() != 0:
+        return None
+    import pwd
+
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody", "daemon") if name in names)
+
+
+@contextmanager
+def running(*, durable: bool) -> Iterator[Server]:
+    """A server, stopped in the end.
+
+    Args:
+        durable: Whether what was committed is on the disk, as in production; without it tests are faster.
+    """
+    home = programs()
+    if home is None:
+        missing("no PostgreSQL server is installed: initdb is neither on the PATH nor in /usr/lib/postgresql/*/bin")
+    user = unprivileged()
+    # Not pytest's own folder, which others may not enter; and a socket's path may have 107 characters only.
+    folder = Path(tempfile.mkdtemp(prefix="ctxshrink-pg-"))
+    log = folder / "log"
+    try:
+        if user is not None:
+            shutil.chown(folder, user)
+        data = folder / "data"
+        options = ["-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        subprocess.run([home / "initdb", "-D", data, *options], check=True, capture_output=True, user=user, cwd=folder)
+        settings = ["listen_addresses=", f"unix_socket_directories={folder}", "max_connections=200"]
+        settings += ["log_min_messages=fatal", "lc_messages=C", *([] if durable else _FAST)]
+        command = [home / "postgres", "-D", data, *(word for setting in settings for word in ("-c", setting))]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, user=user, cwd=folder)
+        try:
+            server = Server(folder)
+            _wait(server, process, log)
+            yield server
+        finally:
+            process.send_signal(signal.SIGINT)  # A fast shutdown: it waits for no connection.
+            process.wait(60)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import OperationalError
+
+    engine = create_engine(server.url("postgres"))
+    for _ in range(600):
+        if process.poll() is not None:
+            pytest.fail(f"the PostgreSQL server did not start: {log.read_text(errors='replace')}")
+        try:
+            engine.connect().close()
+        except OperationalError:
+            time.sleep(0.1)
+        else:
+            return engine.dispose()
+    pytest.fail("the PostgreSQL server did not answer within a minute")
+
+
+def missing(reason: str) -> NoReturn:
+    """On a user's machine a reason to skip, on the project's own a failure: there, all tests are run."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
