@@ -46,5 +46,5 @@ def test_keeps_are_clamped_and_default_to_one() -> None:
 
 @pytest.mark.parametrize("bad", [{"0": math.nan}, {"0": "half"}, ["0"], None])
 def test_an_unusable_answer_names_the_policy(bad: object) -> None:
-    with pytest.raises(ConfigError, match="policy print"):
-        checked_keeps(bad, call_for(["a"]).segments, print)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="policy sorted"):
+        checked_keeps(bad, call_for(["a"]).segments, sorted)  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ def test_not_a_compressor(wrong: object) -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'zip'.*extractive, structural, bm25"):
+    with pytest.raises(ConfigError, match=r"'zip'.*extractive, structural, .*bm25"):
         get_compressor("zip")
 
 

