@@ -9,9 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import create_engine, make_url, text
+from ctxshrink.errors import ConfigError, MissingExtraError, StoreError
 
-from ctxshrink.errors import ConfigError, StoreError
+try:
+    from sqlalchemy import create_engine, make_url, text
+except ImportError as error:
+    raise MissingExtraError("bench store", "store") from error
+
 from ctxshrink.store import Store
 
 from .store_work import FOREIGN, NOT_FOUND, PATIENCE, RECIPE, SHARED_EVERY, Job, made, source

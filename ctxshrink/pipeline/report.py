@@ -44,7 +44,7 @@ class Figures:
         tokens_after: Tokens of these versions.
         calls: Calls of a language model.
         input_tokens: Tokens that it was given, by its own count.
-        output_tokens: Tokens that it gave, by its own count.
+        output_tokens: Tokens that it gave; of tries without an answer the most that it may have given.
         problems: What was skipped and what failed, one by one; the first `NAMED` of them.
     """
 
@@ -236,6 +236,6 @@ def _table(report: Report) -> Table:
         kept = f"{f.tokens_after / f.tokens_before:.0%} of {f.tokens_before:,}, counted by {report.counter}"
         shown.add_row("tokens", f"{f.tokens_after:,}", kept)
     if f.calls:
-        cost = f"{f.input_tokens:,} tokens in, {f.output_tokens:,} out, by its own count"
+        cost = f"{f.input_tokens:,} tokens in, {f.output_tokens:,} out at most"
         shown.add_row("calls of the model", f"{f.calls:,}", cost)
     return shown

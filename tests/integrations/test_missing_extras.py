@@ -32,3 +32,11 @@ def test_only_the_middleware_needs_more_than_the_core(framework: str) -> None:
     assert 'MissingExtraError: CtxShrinkMiddleware needs an optional package: pip install "ctxshrink[langchain]"' in (
         done.stderr
     )
+
+
+@pytest.mark.parametrize("module", ["ctxshrink.store", "ctxshrink.bench.store_run"])
+def test_the_store_names_its_extra(module: str) -> None:
+    code = f"import sys; sys.modules['sqlalchemy'] = None; import {module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'pip install "ctxshrink[store]"' in done.stderr

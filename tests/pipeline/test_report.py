@@ -44,7 +44,7 @@ def test_a_table_says_what_happened() -> None:
         "binary data: 3, empty: 2",
         "extractive: 9, facts: 1,081",
         "25% of 1,000, counted by words",
-        "5,000 tokens in, 600 out, by its own count",
+        "5,000 tokens in, 600 out at most",
         "a[b].txt: empty",
         "c.txt: failed (ValueError: no)",
         "… and 6 more",
