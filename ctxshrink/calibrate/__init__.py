@@ -7,8 +7,9 @@ the risk's scale and threshold to that and says, on held-out folds, what they lo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from ctxshrink._lazy import lazy
 
 if TYPE_CHECKING:
     from .examples import Data, Example, read_labelled
@@ -30,17 +31,12 @@ __all__ = [
     "read_traces",
 ]
 
-_HOMES: Final = {
-    "examples": ("Data", "Example", "read_labelled"),
-    "observations": ("Observation", "Observed", "observe"),
-    "run": ("KEEPS", "LEAST_RECORDS", "Calibration", "calibrate"),
-    "traces": ("read_traces",),
-}
-
-
-def __getattr__(name: str) -> Any:
-    # On use: the command line imports this package for its command, and `ctxshrink --help` needs nothing of the rest.
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f".{home}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "examples": ("Data", "Example", "read_labelled"),
+        "observations": ("Observation", "Observed", "observe"),
+        "run": ("KEEPS", "LEAST_RECORDS", "Calibration", "calibrate"),
+        "traces": ("read_traces",),
+    },
+)

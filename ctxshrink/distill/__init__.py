@@ -6,8 +6,9 @@ facts, and checks every one of them against the source.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from ctxshrink._lazy import lazy
 
 from .types import Derived, Distillate, Distiller, Setting, Source, content_hash, recipe_key
 
@@ -37,17 +38,12 @@ __all__ = [
     "recipe_key",
 ]
 
-_HOMES: Final = {
-    "extractive": ("ExtractiveDistiller",),
-    "facts": ("FactsDistiller",),
-    "limits": ("Limits", "Usage"),
-    "llms": ("LLM", "Completion", "LangChainLLM", "LlamaIndexLLM", "OpenAIEndpoint", "as_llm"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    # On use: the store and the compressors need the types alone.
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f".{home}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "extractive": ("ExtractiveDistiller",),
+        "facts": ("FactsDistiller",),
+        "limits": ("Limits", "Usage"),
+        "llms": ("LLM", "Completion", "LangChainLLM", "LlamaIndexLLM", "OpenAIEndpoint", "as_llm"),
+    },
+)

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from ctxshrink._lazy import lazy
 
 if TYPE_CHECKING:
     from ._skips import Skipped
@@ -29,18 +30,13 @@ __all__ = [
     "run",
 ]
 
-_HOMES: Final = {
-    "_skips": ("Skipped",),
-    "adapters": ("from_langchain", "from_llama_index"),
-    "local": ("StoppedError", "plan", "run"),
-    "report": ("Figures", "Report"),
-    "sources": ("Files", "read"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    # On use: the command line imports this package for its command, and `ctxshrink --help` needs nothing of the rest.
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f".{home}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "_skips": ("Skipped",),
+        "adapters": ("from_langchain", "from_llama_index"),
+        "local": ("StoppedError", "plan", "run"),
+        "report": ("Figures", "Report"),
+        "sources": ("Files", "read"),
+    },
+)
