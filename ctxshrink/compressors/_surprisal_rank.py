@@ -15,8 +15,8 @@ RESTRICTION = " We can get the answer to this question in the given documents."
 the text before it and works against likelihoods that the model makes up on its own."""
 
 LEAD = "\n\nQuestion: "
-"""Stands between a text and the question. The paper has nothing there; chosen on 40 dev records with the embedded scorer,
-which ranked the document with the answer higher with it."""
+"""Stands between a text and the question. The paper has nothing there; chosen on 40 dev records with the embedded
+scorer, which ranked the document with the answer higher with it."""
 
 Floats = NDArray[np.float64]
 

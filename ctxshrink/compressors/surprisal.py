@@ -25,7 +25,7 @@ SPREAD = 0.3
 SENTENCES = 1.2
 """Sentences are taken until they have this many times the budget; what is over goes by words (1.4 in the package)."""
 AROUND = 0.5
-"""Weight of a segment's rank in the rank of its sentences; chosen on 24 dev records among a few, which hardly differed."""
+"""Weight of a segment's rank in the rank of its sentences; chosen on 24 dev records among few that differed little."""
 READ = 40_000
 """Most tokens of a call that are read."""
 
