@@ -23,7 +23,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from ctxshrink.errors import ConfigError, EndpointError
 
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FIRST_WAIT, _MOST_WAIT = 0.25, 8.0
 """Seconds before the first further try, doubled from one to the next, and at most."""
 _MESSAGE = 200
@@ -31,22 +30,39 @@ _PIECE = 1 << 16
 _KEY = re.compile(r"[!-~]+")
 
 
+def passing(status: int) -> bool:
+    """Whether what a server says with a status may pass: another try may help."""
+    # Proxies and providers have numbers of their own above 511 for a server that is down, slow or overloaded.
+    return status in (408, 425, 429) or (500 <= status < 600 and status not in (501, 505))
+
+
 class HttpError(EndpointError):
-    """An `EndpointError` that knows the HTTP status; None where there was none."""
+    """An `EndpointError` that knows the HTTP status; None where there was none.
+
+    Attributes:
+        status: The status.
+        sent: False where there was no connection: the server has not seen the request.
+    """
 
     def __init__(
-        self, reason: str, *, transient: bool = False, wait: float | None = None, status: int | None = None
+        self,
+        reason: str,
+        *,
+        transient: bool = False,
+        wait: float | None = None,
+        status: int | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(reason, transient=transient, wait=wait)
-        self.status = status
+        self.status, self.sent = status, sent
 
 
 class _Again(Exception):
     """A failure that another try may mend; ``wait`` is what the server asked for, in seconds."""
 
-    def __init__(self, reason: str, wait: float | None = None, status: int | None = None) -> None:
+    def __init__(self, reason: str, wait: float | None = None, status: int | None = None, *, sent: bool = True) -> None:
         super().__init__(reason)
-        self.wait, self.status = wait, status
+        self.wait, self.status, self.sent = wait, status, sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,8 @@ class JsonClient:
         base: ``http`` or ``https`` address of the server, with a path or without.
         key: Sent as a bearer token; it stands in no representation and no error.
         timeout: Seconds for one try, from the connection to the last byte.
-        retries: Further tries after a connection that failed, a time-out, or one of the statuses 408, 425, 429 and 5xx.
+        retries: Further tries after a connection that failed, a time-out, or one of the statuses 408, 425, 429 and
+            5xx but 501 and 505.
         sleep: Waits some seconds; for tests.
 
     Raises:
@@ -135,7 +152,9 @@ class JsonClient:
         self.sleep(max(error.wait or 0.0, random.uniform(most / 2, most)))
 
     def _failed(self, path: str, reason: str, error: _Again) -> HttpError:
-        return HttpError(f"{self.base}{path}: {reason}", transient=True, wait=error.wait, status=error.status)
+        return HttpError(
+            f"{self.base}{path}: {reason}", transient=True, wait=error.wait, status=error.status, sent=error.sent
+        )
 
     def _try(self, path: str, data: bytes, most: int) -> tuple[int, bytes]:
         parts = self._parts()
@@ -148,8 +167,10 @@ class JsonClient:
         late = threading.Event()
         end = time.monotonic() + self.timeout
         timer: threading.Timer | None = None
+        sent = False
         try:
             connection.connect()
+            sent = True
             # A socket's own time-out starts anew with every byte; this one ends a server that drips.
             timer = threading.Timer(max(0.0, end - time.monotonic()), _hang_up, (connection.sock, late))
             timer.daemon = True
@@ -159,8 +180,8 @@ class JsonClient:
             found = _body(response, most)
         except (OSError, http.client.HTTPException, ValueError) as error:
             if late.is_set() or isinstance(error, TimeoutError):
-                raise _Again(f"no whole answer within {self.timeout:g} s") from None
-            raise _Again(f"the connection failed ({type(error).__name__}: {error})"[:_MESSAGE]) from None
+                raise _Again(f"no whole answer within {self.timeout:g} s", sent=sent) from None
+            raise _Again(f"the connection failed ({type(error).__name__}: {error})"[:_MESSAGE], sent=sent) from None
         finally:
             if timer is not None:
                 timer.cancel()
@@ -169,8 +190,8 @@ class JsonClient:
             raise _Again(f"no whole answer within {self.timeout:g} s")
         if found is None:
             raise HttpError(f"{self.base}{path}: the answer is longer than {most} bytes")
-        if response.status in _RETRIED:
-            wait = _retry_after(response.getheader("Retry-After"))
+        if passing(response.status):
+            wait = retry_after(response.getheader("Retry-After"))
             raise _Again(f"status {response.status}", wait, response.status)
         return response.status, found
 
@@ -216,7 +237,7 @@ def _message(data: bytes) -> str:
     return " ".join(re.split(r"['\"]?input['\"]?\s*[:=]", found, maxsplit=1)[0].split())
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
     """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3): a number, or a date."""
     if value is None:
         return None

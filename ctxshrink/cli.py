@@ -13,13 +13,16 @@ import typer
 
 from ._console import console, fail_cleanly
 from .bench.command import bench
+from .bench.kv_command import kv as bench_kv
 from .bench.lingua_command import lingua
 from .bench.pipeline import pipeline
 from .bench.store import store
 from .calibrate.command import calibrate, compare
 from .economics.command import estimate
 from .errors import ConfigError
+from .kv.command import kv
 from .pipeline.command import distill
+from .training.kv_command import kv_distill, kv_needle
 
 if TYPE_CHECKING:
     from .result import ShrinkResult
@@ -37,10 +40,14 @@ app = typer.Typer(
 train = typer.Typer(no_args_is_help=True, help="Train the embedded models on your own text.")
 app.add_typer(bench, name="bench")
 app.add_typer(train, name="train")
+app.add_typer(kv, name="kv")
+train.command()(kv_distill)
+train.command()(kv_needle)
 app.command()(calibrate)
 app.command()(estimate)
 app.command()(distill)
 bench.command("calibrate")(compare)
+bench.command("kv")(bench_kv)
 bench.command()(lingua)
 bench.command()(pipeline)
 bench.command()(store)

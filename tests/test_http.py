@@ -108,7 +108,7 @@ def retried(failing: Failing, retries: int) -> list[float]:
     return pauses
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 529])
 def test_it_tries_again_after_longer_and_longer_pauses(status: int) -> None:
     pauses = retried(Failing(3, status), 3)
     assert [0.125 * 2**i <= p <= 0.25 * 2**i for i, p in enumerate(pauses)] == [True] * 3
@@ -136,8 +136,9 @@ def test_it_gives_up_after_the_last_try() -> None:
     assert failing.asked == 1
 
 
-def test_other_statuses_are_not_tried_again() -> None:
-    failing = Failing(9, 400)
-    with pytest.raises(ModelError, match="status 400"), serve(failing) as url:
+@pytest.mark.parametrize("status", [302, 400, 501, 505])
+def test_other_statuses_are_not_tried_again(status: int) -> None:
+    failing = Failing(9, status, {"Location": "http://127.0.0.1:9/elsewhere"})
+    with pytest.raises(ModelError, match=f"status {status}"), serve(failing) as url:
         ServerScorer(url, "m", retries=5, start=1).nll([("", "x")])
     assert failing.asked == 1

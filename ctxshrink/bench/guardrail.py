@@ -17,13 +17,15 @@ from ctxshrink.types import Scorer
 
 from . import guardrail_attacks as attacks
 from . import guardrail_product as product
-from .data import Record, Split, load_sets
+from . import guardrail_rewritten as rewritten
+from .data import RagRecord, Record, Split, load_sets
 from .encoder import SentenceEncoder
 from .guardrail_attacks import Attack
 from .guardrail_cost import Cost, cost
 from .guardrail_detector import curve, standings
 from .guardrail_labels import KEEPS, METHODS, PAIRS, Compressions
 from .guardrail_report import show
+from .guardrail_rewritten import Retelling
 from .guardrail_rows import Observer, Row
 from .run import Observation
 from .scoring import Haystack
@@ -32,6 +34,8 @@ from .tasks import TASKS, Task
 
 ATTACKED: Final = 5
 """Records of each source that are given to the adversaries."""
+RETOLD: Final = 3
+"""Records of each source of retrieved text that are judged in other words."""
 TIMED: Final = 2
 """Records of each source that are timed."""
 
@@ -92,12 +96,14 @@ class Found:
         rows: Judged compressions.
         observations: Records shrunk with the guardrail and without.
         attacks: Adversaries' changes.
+        rewritten: Texts in other words.
         costs: Times, one for each task.
     """
 
     rows: Sequence[Row]
     observations: Sequence[Observation]
     attacks: Sequence[Attack]
+    rewritten: Sequence[Retelling]
     costs: Sequence[Cost]
 
 
@@ -145,6 +151,7 @@ def measure(
         step: Called after each record of each part with what is being done, see `steps`.
     """
     rows, seen, hit, costs = list[Row](), list[Observation](), list[Attack](), list[Cost]()
+    told = list[Retelling]()
     makers = {task: Compressions(TASKS[task], seed=seed) for task in dict.fromkeys(s.task.name for s in sources)}
     for s in sources:
         guardrail = subject.guardrail(s.name, scorer)
@@ -153,6 +160,7 @@ def measure(
         seen += product.observe(s.task, s.name, s.records, guardrail, step=lambda name=s.name: step(f"{name}: product"))
         few = s.records[:ATTACKED]
         hit += attacks.attack(s.task, s.name, few, guardrail, lambda name=s.name: step(f"{name}: adversaries"))
+        told += rewritten.retell_all(s.name, _retrieved(s), guardrail, lambda name=s.name: step(f"{name}: other words"))
     for task in makers:
         few = [(s.name, r) for s in sources if s.task.name == task for r in s.records[:TIMED]]
         source = few[0][0]
@@ -160,13 +168,17 @@ def measure(
             cost(TASKS[task], [r for _, r in few], lambda used, of=source: subject.guardrail(of, used), scorer)
         )
         step(f"{task}: cost")
-    return Found(rows, seen, hit, costs)
+    return Found(rows, seen, hit, told, costs)
 
 
 def steps(sources: Sequence[Source]) -> int:
     """How often `measure` calls its ``step``."""
-    each = sum(2 * len(s.records) + len(s.records[:ATTACKED]) for s in sources)
+    each = sum(2 * len(s.records) + len(s.records[:ATTACKED]) + len(_retrieved(s)) for s in sources)
     return each + len({s.task.name for s in sources})
+
+
+def _retrieved(source: Source) -> list[RagRecord]:
+    return [r for r in source.records if isinstance(r, RagRecord)][:RETOLD]
 
 
 def bench_guardrail(
@@ -229,11 +241,12 @@ def bench_guardrail(
 
 
 def summarize(found: Found, seed: int = 0) -> Mapping[str, Sequence[Any]]:
-    """The rows of every table by the table's name: detector, curve, product, attacks, cost."""
+    """The rows of every table by the table's name: detector, curve, product, attacks, rewritten, cost."""
     return {
         "detector": standings(found.rows, seed),
         "curve": curve(found.rows, {name: task.asks for name, task in TASKS.items()}),
         "product": product.outcomes(found.observations, seed=seed),
         "attacks": attacks.summarize(found.attacks),
+        "rewritten": rewritten.summarize(found.rewritten),
         "cost": found.costs,
     }

@@ -12,6 +12,7 @@ from .guardrail_attacks import AttackRow
 from .guardrail_cost import PER_TOKENS, Cost
 from .guardrail_detector import FALSE_FALLBACKS, MEASURES, Point, Standing
 from .guardrail_product import Outcome
+from .guardrail_rewritten import RetellingRow
 from .guardrail_rows import ASKED, COSINE, KEPT, PERPLEXITY, SLOW_CHARS, WORDS
 from .report import number, table
 from .tasks import TASKS
@@ -31,6 +32,8 @@ def show(report: Mapping[str, Sequence[Any]], console: Console) -> None:
     console.print(_curve(report["curve"]))
     console.print(_product(report["product"]))
     console.print(_attacks(report["attacks"]))
+    if report["rewritten"]:
+        console.print(_rewritten(report["rewritten"]))
     console.print(_cost(report["cost"]))
 
 
@@ -133,6 +136,21 @@ def _attacks(rows: Sequence[AttackRow]) -> Table:
         here = {r.task: r for r in rows if (r.change, r.harmful) == (change, harmful)}
         cells = [f"{here[t].share:.1%} of {here[t].cases}" if t in here else "" for t in tasks]
         made.add_row(change, "to reject" if harmful else "to accept", *cells)
+    return made
+
+
+def _rewritten(rows: Sequence[RetellingRow]) -> Table:
+    caption = (
+        "retrieved text reworded by rule; all said: the output of the texts that were accepted one by one; left out: "
+        "the sentences that hold what the question needs, and the same as an extract; others: one change in a text, by "
+        "the rules for other words alone"
+    )
+    made = table(
+        "in other words: share judged rightly", ["text", "right is", "n", "share", "95 %"], left=2, caption=caption
+    )
+    for r in rows:
+        right = "to reject" if r.harmful else "to accept"
+        made.add_row(r.what, right, str(r.cases), f"{r.share:.1%}", _interval(r.interval))
     return made
 
 

@@ -225,7 +225,9 @@ def _size(url: str) -> int:
             names = [f"pg_total_relation_size('{name}')" for name in _TABLES]
             found = connection.execute(text(f"SELECT {' + '.join(names)}")).scalar_one()
         else:
-            statement = "SELECT SUM(data_length + index_length) FROM information_schema.tables WHERE table_name IN "
-            found = connection.execute(text(statement + str(_TABLES))).scalar_one()
+            for name in _TABLES:  # What it knows of sizes is brought up to date.
+                connection.execute(text(f"ANALYZE TABLE {name}")).all()
+            statement = "SELECT SUM(data_length + index_length) FROM information_schema.tables WHERE table_schema = "
+            found = connection.execute(text(f"{statement}DATABASE() AND table_name IN {_TABLES}")).scalar_one()
     engine.dispose()
     return int(found)

@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from ctxshrink.compressors._index import index
 from ctxshrink.compressors._surprisal_prune import shorten
 from ctxshrink.compressors._surprisal_rank import Floats, own_nats, question_nats
 from ctxshrink.compressors._words import Words, split_words
+from ctxshrink.compressors.extractive import lexical_shares
 from ctxshrink.scorers import TokenScorer
 from ctxshrink.text import units
 from ctxshrink.types import Call, Segment, Span
 
 QUESTION = 200
 """Most tokens of the question that texts are ranked by."""
+LEXICAL = 0.5
+"""Nats per token of the question by which the best lexical match ranks higher, and others by their share of it. A small
+model alone finds the document less often than BM25 does; chosen on 26 English dev records among 0.5, 1 and 3."""
 _KEY = "ctxshrink.compressors.surprisal"
 
 
@@ -115,16 +120,31 @@ class Reading:
         pieces = [(s.id, piece) for s in found for piece in _passages(s, self._call.tokens[s.id], most)]
         nats = question_nats(self._scorer, [text for _, text in pieces], self.question)
         for (name, _), mean in zip(pieces, nats.tolist(), strict=True):
-            rank[name] = min(rank[name], round(mean, 3))
-        return rank
+            rank[name] = min(rank[name], mean)
+        idx = index(self._call, structured=False)
+        best = np.zeros(len(idx.segments))
+        np.maximum.at(best, idx.segment, lexical_shares(idx, self._call))
+        return {name: round(mean - LEXICAL * float(best[idx.position[name]]), 3) for name, mean in rank.items()}
 
     def _rank_sentences(self, segments: list[Segment]) -> list[Floats]:
         if self.question is None:
             return [-np.round(parts, 3) for _, parts in self._alone(segments)]
         bounds = [_sentences(self.words(s)) for s in segments]
         flat = [x.text[s:e] for x, b in zip(segments, bounds, strict=True) for s, e in b]
-        nats = np.round(question_nats(self._scorer, flat, self.question), 3)
+        lexical = [self._lexical(x, [start for start, _ in b]) for x, b in zip(segments, bounds, strict=True)]
+        nats = question_nats(self._scorer, flat, self.question) - LEXICAL * np.concatenate([np.zeros(0), *lexical])
+        nats = np.round(nats, 3)
         return np.split(nats, np.cumsum([len(b) for b in bounds])[:-1]) if segments else []
+
+    def _lexical(self, segment: Segment, starts: list[int]) -> Floats:
+        """How well the sentences that start at some places match the question's words, in [0, 1], shape (starts,)."""
+        idx = index(self._call, structured=False)
+        place = idx.position[segment.id]
+        first, end = int(idx.offset[place]), int(idx.offset[place + 1])
+        if first == end:
+            return np.zeros(len(starts))
+        unit = np.searchsorted([s for s, _ in idx.spans[first:end]], starts, side="right") - 1
+        return lexical_shares(idx, self._call)[first + np.maximum(0, unit)]
 
     def _alone(self, segments: list[Segment]) -> list[tuple[float, Floats]]:
         """Mean nats of segments and of their sentences, or of all of it where words are not left out; read once."""

@@ -4,11 +4,16 @@ LLMLingua, arXiv 2310.05736, section 4.2, algorithm 2; with a question the contr
 arXiv 2310.06839, section 4.1. Two things differ. Whole words are kept or left out, by the mean over their tokens. And
 each text is read for itself, not after the texts before it: so its result does not depend on what else is asked for,
 and the windows of many texts are read in one batch.
+
+Keys and values stay from window to window (`ctxshrink.scorers._kept`), of the kept text up to the last window; what was
+kept of that one is read anew, as the words left out must not be seen. So reuse is exact, which is also what the
+llmlingua package does. The kept text that a window is read after loses its beginning in steps, since every cut makes
+all of it new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +22,16 @@ from numpy.typing import NDArray
 from ctxshrink.compressors._surprisal_rank import Floats, part_means
 from ctxshrink.compressors._words import Words, render_words
 from ctxshrink.scorers import TokenScorer
+from ctxshrink.scorers._kept import open_session
 
 WINDOW = 160
 """Most tokens of a window, those of a single longer word aside (200 in the paper)."""
-PREFIX = 256
+PREFIX = 512
 """Most tokens of what was kept that a window is read after; bounds the cost of a token."""
+REST = 128
+"""Tokens of it that stay where there are more."""
+TOGETHER = 8192
+"""Tokens of the texts that are read in turn, a window of each: what a session of the embedded scorer holds twice."""
 
 
 @dataclass(eq=False, slots=True)
@@ -36,6 +46,7 @@ class Draft:
         kept: Words kept so far, shape (words,).
         value: Worth of each word, NaN before it was read, shape (words,).
         place: Words of `chosen` that were read.
+        start: First word of the context.
     """
 
     words: Words
@@ -45,6 +56,7 @@ class Draft:
     kept: NDArray[np.bool_] = field(init=False)
     value: Floats = field(init=False)
     place: int = 0
+    start: int = 0
 
     def __post_init__(self) -> None:
         self.kept = np.zeros(len(self.words), dtype=np.bool_)
@@ -67,15 +79,15 @@ class Draft:
         fit = int(np.searchsorted(np.cumsum(self.tokens[ahead]), size, side="right"))
         return ahead[: max(1, fit)]
 
-    def context(self, size: int) -> str:
-        """The end of what was kept, of at most ``size`` tokens."""
-        places = np.flatnonzero(self.kept)[-size:]
+    def context(self, size: int, rest: int) -> str:
+        """The end of what was kept, of at most ``size`` tokens; where it has grown above that, of ``rest``."""
+        places = self.start + np.flatnonzero(self.kept[self.start :])
         spent = np.cumsum(self.tokens[places][::-1])
-        fit = int(np.searchsorted(spent, size, side="right"))
-        if not fit:
-            return ""
-        tail = np.zeros(len(self.words), dtype=np.bool_)
-        tail[places[-fit:]] = True
+        if len(spent) and spent[-1] > size:
+            fit = int(np.searchsorted(spent, rest, side="right"))
+            self.start = int(places[-fit]) if fit else int(places[-1]) + 1  # a last word of more tokens goes, too
+        tail = self.kept.copy()
+        tail[: self.start] = False
         return render_words(self.words, tail)[0]
 
     def take(self, window: NDArray[np.int64], value: Floats) -> None:
@@ -114,22 +126,44 @@ def prune(
             likelier by, nats(x | kept) - nats(x | question, kept); without, its nats.
         expired: Asked before every batch; True stops, and the drafts that are not done are left so.
     """
-    size, before = min(WINDOW, scorer.max_context // 4), min(PREFIX, scorer.max_context // 4)
     for draft in drafts:
         draft.settle()
     head = "" if question is None else shorten(scorer, question, scorer.max_context // 4) + "\n\n"
-    while (pending := [d for d in drafts if not d.done]) and not expired():
-        windows = [d.window(size) for d in pending]
-        contexts = [d.context(before) for d in pending]
-        targets = [_target(d, w, bool(c)) for d, w, c in zip(pending, windows, contexts, strict=True)]
-        texts = [text for text, _ in targets]
-        nats = scorer.nll(list(zip(contexts, texts, strict=True)))
-        asked = scorer.nll([(head + c, t) for c, t in zip(contexts, texts, strict=True)]) if head else None
-        spans = scorer.token_spans(texts)
-        for i, (draft, window, (_, ends)) in enumerate(zip(pending, windows, targets, strict=True)):
-            worth = nats[i] if asked is None else nats[i] - asked[i]
-            # Scorers give the same numbers in every batch but for the last digits; these must not decide.
-            draft.take(window, np.round(part_means(worth, spans[i], ends), 3))
+    reader = open_session(scorer)
+    for group in _groups([d for d in drafts if not d.done], TOGETHER):
+        while (pending := [d for d in group if not d.done]) and not expired():
+            _read(pending, reader, head)
+
+
+def _groups(drafts: Sequence[Draft], most: int) -> Iterator[list[Draft]]:
+    """Drafts of at most ``most`` tokens together, one at least: those of a group are read at once."""
+    group: list[Draft] = []
+    held = 0
+    for draft in drafts:
+        size = min(PREFIX + WINDOW, int(draft.tokens[draft.chosen].sum()))
+        if group and held + size > most:
+            yield group
+            group, held = [], 0
+        group.append(draft)
+        held += size
+    if group:
+        yield group
+
+
+def _read(drafts: Sequence[Draft], scorer: TokenScorer, head: str) -> None:
+    """Reads the next window of each draft."""
+    size, most = min(WINDOW, scorer.max_context // 4), min(PREFIX, scorer.max_context // 2)
+    windows = [d.window(size) for d in drafts]
+    contexts = [d.context(most, min(REST, most // 4)) for d in drafts]
+    targets = [_target(d, w, bool(c)) for d, w, c in zip(drafts, windows, contexts, strict=True)]
+    texts = [text for text, _ in targets]
+    pairs = list(zip(contexts, texts, strict=True))
+    nats = scorer.nll([*pairs, *((head + c, t) for c, t in pairs)] if head else pairs)
+    spans = scorer.token_spans(texts)
+    for i, (draft, window, (_, ends)) in enumerate(zip(drafts, windows, targets, strict=True)):
+        worth = nats[i] - nats[len(pairs) + i] if head else nats[i]
+        # Scorers give the same numbers in every batch but for the last digits; these must not decide.
+        draft.take(window, np.round(part_means(worth, spans[i], ends), 3))
 
 
 def _target(draft: Draft, window: NDArray[np.int64], after: bool) -> tuple[str, list[int]]:

@@ -79,6 +79,7 @@ class LLMLingua2Compressor:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, not {batch_size}")
         self._batch_size = batch_size
+        self._model = str(model)
         self._classifier = TokenClassifier(model, device=device, trust_remote_code=trust_remote_code)
 
     def __repr__(self) -> str:

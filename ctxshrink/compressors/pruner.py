@@ -61,6 +61,7 @@ class PrunerCompressor(PooledCompressor):
         structure: bool = True,
     ) -> None:
         super().__init__(markers=markers, structure=structure)
+        self._folder = folder
         self._encoder = Encoder(folder, threads=threads)
 
     def key(self, idx: Index, call: Call) -> NDArray[np.float64]:

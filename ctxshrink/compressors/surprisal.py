@@ -22,8 +22,9 @@ REACH = 4.0
 """Sentences are taken of the best segments, which have this many times the budget: the granular control coefficient."""
 SPREAD = 0.3
 """By how much the share of the best segment is above the mean, and that of the last one below it."""
-SENTENCES = 1.2
-"""Sentences are taken until they have this many times the budget; what is over goes by words (1.4 in the package)."""
+SENTENCES = 1.0
+"""Sentences are taken until they have this many times the budget, the last one whole; what is over goes by words (1.4
+in the package). On 26 English dev records 1.1 kept fewer answers than 1.0, and 1.2 fewer still."""
 AROUND = 0.5
 """Weight of a segment's rank in the rank of its sentences; chosen on 24 dev records among few that differed little."""
 READ = 40_000
@@ -36,17 +37,23 @@ class SurprisalCompressor:
     From coarse to fine, as in LLMLingua (Jiang et al. 2023, arXiv 2310.05736) and LongLLMLingua (Jiang et al. 2023,
     arXiv 2310.06839):
 
-    1. `relevance` is the budget controller. Segments are ranked by how likely they make the question (without one by
-       their own perplexity), and so are the sentences of the first ones, all in one pool. A segment's share is that of
+    1. `relevance` is the budget controller. Segments are ranked by how likely they make the question, and by its words
+       in them (BM25; without a question by their own perplexity), and so are the sentences of the first ones, all in
+       one pool. A segment's share is that of
        its sentences that are taken, and falls with its rank.
-    2. `compress` takes sentences of each segment in the same order, a little more than its share holds.
+    2. `compress` takes sentences of each segment in the same order until its share is spent, the last one whole.
     3. These are read in windows, each after what was kept of those before, and words of low perplexity are left out;
-       with a question words of low contrastive perplexity.
+       with a question words of low contrastive perplexity. Keys and values of the kept text stay from window to window
+       where the scorer has sessions, as the embedded and the transformers one have; the numbers are the same.
 
     Words stay whole, protected spans too, and the numbers, dates, ids, names and negations of a sentence stay while
     anything of it does. Only prose is pruned, and never a tool's: jobs of other kinds and content types fail with the
     reason, so that the next compressor takes them. The number of tokens read is linear in the number of tokens. Safe to
     use from several threads.
+
+    What it loses to `extractive` was measured on 26 English dev records: kept answers at 0.5 and 0.25 were .59 and .47
+    with the package's rule of taking more sentences than fit and the model's ranks alone, .68 and .64 with whole
+    sentences, .82 and .64 with BM25 beside it as here, and .88 and .76 for `extractive`.
 
     Segments stay in the order that they came in. Where the best shall come first or last, as in LongLLMLingua's
     reordering (section 4.2), the caller sorts them by `Segment.relevance` before or after.

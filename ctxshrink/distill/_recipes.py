@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import cast
+from pathlib import Path
+from typing import Final, cast
 
 from ctxshrink.guardrails import PerplexityGuardrail
-from ctxshrink.types import Guardrail, Policy
+from ctxshrink.types import Compressor, Guardrail, Policy
+
+_SPEED: Final = frozenset({"threads", "batch_size", "device", "cache"})
+"""Settings that say how fast something is made, not what."""
 
 
 def package_version() -> str:
@@ -28,19 +35,49 @@ def describe_policy(policy: Policy) -> str:
     return _value(policy)
 
 
+def describe_compressors(compressors: Sequence[Compressor]) -> str:
+    """Compressors by their names and settings, in order."""
+    return ",".join(_plugin(c) for c in compressors)
+
+
 def describe_guardrail(guardrail: Guardrail | None) -> str:
     """A guardrail by its settings."""
     if guardrail is None:
         return "none"
     if not isinstance(guardrail, PerplexityGuardrail):
-        return _value(guardrail) if is_dataclass(guardrail) else guardrail.name
+        return _plugin(guardrail)
     limit = (
         f"threshold={guardrail.threshold}"
         if guardrail.threshold is not None
         else f"max_miss_rate={guardrail.max_miss_rate}"
     )
+    scorer = last_part(guardrail.scorer.name)
+    limit += "" if scorer == _embedded() else f", scorer={scorer}"
     adjusted = "".join(f", {mode}={_value(a)}" for mode, a in sorted(guardrail.adjustments.items()))
     return f"{guardrail.name}({limit}{adjusted})"
+
+
+@cache
+def _embedded() -> str:
+    """The name of the scorer that a guardrail has by default, which recipes leave out."""
+    from ctxshrink.scorers import EmbeddedScorer
+
+    return EmbeddedScorer().name
+
+
+def _plugin(plugin: Compressor | Guardrail) -> str:
+    """A plug-in by its name and what it was made with, as far as it keeps that under the names of its arguments."""
+    if is_dataclass(plugin):
+        return _value(plugin)
+    kept = vars(plugin) if hasattr(plugin, "__dict__") else {}
+    told: list[str] = []
+    for name, parameter in inspect.signature(type(plugin)).parameters.items():
+        value = kept.get(name, kept.get(f"_{name}"))
+        if name in _SPEED or value is None or value == parameter.default:
+            continue
+        said = value if isinstance(value, str | Path) else getattr(value, "name", None)
+        told.append(f"{name}={last_part(str(said)) if isinstance(said, str | Path) else _value(value)}")
+    return f"{plugin.name}({', '.join(told)})" if told else plugin.name
 
 
 def _value(value: object) -> str:

@@ -116,7 +116,7 @@ class _Work:
             self._take(fact)
         self.coverage = coverage(self._wanted, "\n".join(self.facts.values()))
         if not self.facts:
-            return f"none of its facts stands in the document ({self._why})"
+            return "none of its facts stands in the document"
         if self.coverage.share < self._task.floor:
             share = f"{self.coverage.covered} of {self.coverage.total} values"
             cut = "" if answer.whole else ", and its JSON is cut off"
@@ -125,6 +125,9 @@ class _Work:
 
     def found(self, failure: str, *, reached: bool) -> Found:
         """The outcome."""
+        # Why is for the record only: it quotes the answer, and a request holds nothing of that beside its markers.
+        if failure and not self.facts and self._why:
+            failure += f" ({self._why})"
         facts = () if failure else tuple(self.facts.values())
         return Found(facts, self.coverage, self._dropped, self._why, failure, reached)
 

@@ -50,6 +50,7 @@ class Values:
     def __init__(self, text: str) -> None:
         plain = unicodedata.normalize("NFKC", text)
         self._folded = folded(text)
+        self._found: dict[str, bool] = {}
         words = [m.group() for m in _WORD.finditer(plain)]
         self._words = frozenset(w.casefold() for w in words)
         self._stems = frozenset(_stem(w) for w in words if not w[0].isupper())
@@ -59,20 +60,26 @@ class Values:
         low = folded(fact)
         return next((repr(v[:_QUOTED]) for v in self._unknown(fact, low)), None)
 
+    def _has(self, value: str) -> bool:
+        """Looked for once: a value may be said a thousand times, and the whole text is gone through for it."""
+        if value not in self._found:
+            self._found[value] = occurs(value, self._folded)
+        return self._found[value]
+
     def _unknown(self, fact: str, low: str) -> Iterator[str]:
         for m in _NUMBER.finditer(low):
-            if not occurs(m.group(), self._folded):
+            if not self._has(m.group()):
                 yield m.group()
         for m in _CODE.finditer(low):  # Warden07, 17x5; 17m of "17 m"
-            if not occurs(m.group(), self._folded):
+            if not self._has(m.group()):
                 parts = _DIGITS.findall(m.group()) if m.group()[0].isdigit() else []
-                if not parts or not all(occurs(part, self._folded) for part in parts):
+                if not parts or not all(self._has(part) for part in parts):
                     yield m.group()
         for m in _JOINED.finditer(low):
             joined = m.group()
             if _COUNTED.fullmatch(joined) or (joined.replace("-", "").isalpha() and "-" in joined):
                 continue  # 30-day, well-known: words of the language, judged as such
-            if not occurs(joined, self._folded) and not self._listed(joined):
+            if not self._has(joined) and not self._listed(joined):
                 yield joined
         for sign in _SIGNS.intersection(low):
             if sign not in self._folded:
@@ -84,14 +91,14 @@ class Values:
                 continue
             low_word = word.casefold()
             value = NUMBER_WORDS.get(low_word)
-            amount = low_word in _EXACT or (value not in (None, "1") and not occurs(value or "", self._folded))
+            amount = low_word in _EXACT or (value not in (None, "1") and not self._has(value or ""))
             if amount or (word[0].isupper() and _stem(word) not in self._stems):
                 yield word
 
     def _listed(self, joined: str) -> bool:
         """True where a value was joined to a word by a colon or a slash: ``total:48`` of ``total`` and ``48``."""
         parts = re.split(r"[:/=]+", joined)
-        return len(parts) > 1 and "//" not in joined and all(p and occurs(p, self._folded) for p in parts)
+        return len(parts) > 1 and "//" not in joined and all(p and self._has(p) for p in parts)
 
 
 @dataclass(frozen=True, slots=True)

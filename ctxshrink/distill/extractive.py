@@ -11,7 +11,7 @@ from ctxshrink.shrinker import Shrinker
 from ctxshrink.text import content_type
 from ctxshrink.types import Decision, Segment, Span
 
-from ._recipes import describe_guardrail, describe_policy, last_part, package_version
+from ._recipes import describe_compressors, describe_guardrail, describe_policy, last_part, package_version
 from .types import Distillate, Setting, Source
 
 __all__ = ["ExtractiveDistiller"]
@@ -53,7 +53,7 @@ class ExtractiveDistiller:
             "method": self.name,
             "keep": self.keep,
             "policy": describe_policy(self.shrinker.policy),
-            "compressors": ",".join(c.name for c in self.shrinker.compressors),
+            "compressors": describe_compressors(self.shrinker.compressors),
             "guardrail": describe_guardrail(self.shrinker.guardrail),
             "counter": last_part(self.shrinker.counter.name),
             "version": package_version(),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from ctxshrink._deadline import describe
@@ -20,6 +21,7 @@ from ._prompt import PROMPT
 from ._recipes import describe_guardrail, last_part, package_version
 from ._section_facts import Found, Task, find_facts
 from ._sections import Section, sections
+from ._threads import in_threads
 from .extractive import ExtractiveDistiller
 from .limits import Limits, Usage
 from .llms import LLM, as_llm
@@ -175,15 +177,10 @@ class FactsDistiller:
         """What the model finds in each section, in order."""
         if len(tasks) < 2 or self.limits.concurrency == 1:
             return [self._find(task) for task in tasks]
-        pool = ThreadPoolExecutor(min(self.limits.concurrency, len(tasks)), thread_name_prefix="ctxshrink-distill")
-        try:
-            return list(pool.map(self._find, tasks))
-        finally:
-            # Where one was interrupted, what has not begun is not sent.
-            pool.shutdown(wait=False, cancel_futures=True)
+        return in_threads(self._find, tasks, self.limits.concurrency)
 
-    def _find(self, task: Task) -> Found:
-        return find_facts(task, self._caller.ask)
+    def _find(self, task: Task, stop: threading.Event | None = None) -> Found:
+        return find_facts(task, partial(self._caller.ask, stop=stop))
 
     def _finish(self, plan: _Plan, found: Sequence[Found]) -> Distillate:
         if not plan.tasks:
@@ -227,7 +224,7 @@ class FactsDistiller:
     def _judge(self, plan: _Plan, text: str) -> Verdict | None:
         """The guardrail's verdict on the whole; a guardrail that fails rejects.
 
-        By its rule for one segment: its rule for outputs is fitted on verbatim pieces, and takes other words for loss.
+        By its rule for one segment: what a whole output may leave out depends on the question, which nobody knows yet.
         """
         guardrail = self.guardrail
         if guardrail is None:

@@ -27,7 +27,8 @@ class Limits:
             that is known. None for no bound.
         max_calls: Requests in all, further tries included, over the life of the distiller. None for no bound.
         max_tokens: Tokens in all, of requests and answers. A try that ended without an answer counts with all that it
-            may have cost. None for no bound.
+            may have cost: nothing where there was no connection, the request alone where it was refused. None for no
+            bound.
         concurrency: Requests at a time.
         tries: Tries of one request.
         patience: Longest pause between two tries in seconds; a server that asks for a longer one is not tried again.
@@ -154,12 +155,13 @@ class Meter:
         with self._lock:
             return Usage(self._calls, self._input, self._output, self._failed)
 
-    def begin(self, asked: int, most: int) -> None:
+    def begin(self, asked: int, most: int, sleep: Callable[[float], None] | None = None) -> None:
         """Wait for the turn of one request and book it.
 
         Args:
             asked: Tokens of the request, about.
             most: Most tokens of its answer.
+            sleep: Waits some seconds; default the meter's own.
 
         Raises:
             Spent: It does not fit the bounds on calls or tokens, or too many have failed.
@@ -177,7 +179,7 @@ class Meter:
             self._output += most
             waits = [b.take(n) for b, n in zip(self._buckets, (1, tokens), strict=True) if b is not None]
         if (wait := max(waits, default=0.0)) > 0:
-            self.sleep(wait)
+            (sleep or self.sleep)(wait)
 
     def end(self, booked: tuple[int, int], used: tuple[int, int]) -> None:
         """Book the tokens of a request and its answer in the place of those that were booked when it began."""

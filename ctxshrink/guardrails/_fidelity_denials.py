@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from ._fidelity_findings import Findings, around, quote
 from ._fidelity_tokens import Kind
+from ._fidelity_told import Told, without_prefix
 from ._fidelity_twins import opposite
-from ._fidelity_values import OCCURRENCES, Places, places_of, word_key
-from ._fidelity_words import BOUNDS, CONTRARIES, DENIALS, LIMITS, NEGATIONS, NEGATIVE_PREFIXES
+from ._fidelity_values import Places, places_of, scope, word_key
+from ._fidelity_words import BOUNDS, CONTRARIES, DENIALS, LIMITS, NEGATIONS
 
-SCOPE = 3
-"""Words on the one side and the other of a negation that it may be about."""
 STATED = 0.6
 """Share of those words, by weight, that a text must have for the statement to be made."""
-OF = 0.75
-"""Share of the most words that a sentence of the original has of one of the text, from which on that tells of it; it
-does too where it says most of that sentence."""
 REACH = 8
 """Words and values between a negation and what it is about, at most."""
 WEAK = frozenset(
@@ -40,9 +34,7 @@ class Denials:
         self.said, self.made, self.found = said, made, found
         self.source, self.text = said.tokens, made.tokens
         self.known = frozenset(self.source.norm)
-        words = {(u, k) for u, k in zip(self.source.unit, said.keys, strict=True) if k}
-        self._sizes = Counter(unit for unit, _ in words)
-        self._denied: dict[frozenset[str], bool] = {}
+        self._told = Told(said, made, found)
         self.lower = frozenset(
             word_key(n) for n, k in zip(self.source.norm, self.source.kind, strict=True) if k is Kind.CONTENT
         )
@@ -63,6 +55,8 @@ class Denials:
             if i < 0 or j < i or j - i > REACH or text.unit[i] != text.unit[j]:
                 continue
             here = [k for k in range(max(0, i - 2), min(len(text), j + 3)) if text.unit[k] == text.unit[i]]
+            if self._moved(q, i, j, origin):
+                continue
             # What stands for another word of the original does not stand for this one.
             if not any(self._denies(k, kind) and (origin[k] < 0 or before < origin[k] < after) for k in here):
                 self.found.add("negations", f"drops the {quote(source, q)} of {around(source, q)}")
@@ -82,6 +76,16 @@ class Denials:
             if hit >= 0 and source.unit[hit] in (source.unit[max(p, 0)], source.unit[max(q, 0)]):
                 told, was = quote(text, k), quote(source, hit)
                 self.found.add("replaced", f"says {told} where the original says {was}")
+
+    def _moved(self, q: int, i: int, j: int, origin: list[int]) -> bool:
+        """True where what denies or limits stands further from the words that it stood between.
+
+        "40 at most" for "at most 40", and "its use in the wind is forbidden" for "not be used in the wind".
+        """
+        text, limit = self.text, self.source.kind[q] is Kind.LIMIT
+        near = range(max(0, i - REACH), min(len(text), j + 2 * REACH))
+        free = [text.norm[k] for k in near if origin[k] < 0 and text.unit[k] == text.unit[i]]
+        return any(norm == self.source.norm[q] if limit else norm in DENIALS for norm in free)
 
     def renamed(self, origin: list[int]) -> None:
         """German nouns in the place of another: all have a capital, so that names are known by their place alone."""
@@ -116,33 +120,25 @@ class Denials:
         return -1
 
     def denials(self, a: int, b: int) -> None:
-        """Negations and conditions that are gone from what is still said, or new in it."""
+        """Negations and conditions that are gone from what is still said, and what else a sentence says otherwise."""
         keys = {self.made.keys[k]: k for k in range(a, b) if self.made.keys[k]}
         keys |= {f"#{self.made.values[self.made.value[k]].key}": k for k in range(a, b) if self.made.value[k] >= 0}
-        units = self._told_of(keys)
+        units = self._told.units(keys)
         for q in self._denied_near(keys):
             kind = self.source.kind[q]
             if self.source.unit[q] not in units or self.source.norm[q] in WEAK:
                 continue
-            scope = _scope(self.said, q)
-            there = [k for key, _ in scope if (k := keys.get(key)) is not None]
-            weight = sum(w for _, w in scope)
-            if not there or sum(w for key, w in scope if key in keys) < STATED * weight:
+            about = scope(self.said, q)
+            there = [k for key, _ in about if (k := keys.get(key)) is not None]
+            weight = sum(w for _, w in about)
+            if not there or sum(w for key, w in about if key in keys) < STATED * weight:
                 continue
+            if kind is Kind.NEGATION and about[0][0] not in keys:
+                continue  # the words before it may be told without what it denies behind them
             if not any(self._denied_beside(t, kind, a, b) for t in there):
                 what, where = quote(self.source, q), around(self.source, q)
                 self.found.add("negations", f"drops the {what} of {where}")
-        for k in range(a, b):
-            if self.text.kind[k] is Kind.NEGATION and not self._denied_there(k):
-                self.found.add("negations", f"says {quote(self.text, k, 2)}, where the original does not negate")
-
-    def _told_of(self, keys: dict[str, int]) -> set[int]:
-        """Sentences of the original that a sentence of the text says something of: those with most of its words."""
-        found = [places_of(self.said, key) for key in keys]
-        told = [p for p in found if 0 < len(p) < OCCURRENCES] or found  # words of all sentences tell of none
-        votes = Counter(unit for places in told for unit in {self.source.unit[q] for q in places})
-        most = max(votes.values(), default=0)
-        return {unit for unit, count in votes.items() if count >= min(OF * most, max(2, STATED * self._sizes[unit]))}
+        self._told.compare(a, b, units)
 
     def _denied_near(self, keys: dict[str, int]) -> list[int]:
         """Negations and conditions of the original that stand near words of a sentence of the text."""
@@ -162,76 +158,10 @@ class Denials:
         if norm in NEGATIONS or norm in DENIALS:
             return True
         if kind is Kind.NEGATION:
-            return _without_prefix(norm) in self.lower
+            return without_prefix(norm) in self.lower
         return norm in LIMITS or norm in BOUNDS
 
     def _denied_beside(self, t: int, kind: Kind, a: int, b: int) -> bool:
         order = self.made.order
         near = range(max(a, t - 3 * REACH), min(b, t + 3 * REACH))
         return any(abs(order[k] - order[t]) <= REACH and self._denies(k, kind) for k in near)
-
-    def _denied_there(self, k: int) -> bool:
-        """True where the original denies something of the words beside a negation of the text."""
-        here = frozenset(key for key, _ in _scope(self.made, k))
-        if here not in self._denied:
-            self._denied[here] = not here or self._denied_of(here)
-        return self._denied[here]
-
-    def _denied_of(self, here: frozenset[str]) -> bool:
-        for key in here:
-            for q in places_of(self.said, key):
-                for j in range(max(0, q - 2 * REACH), min(len(self.source), q + 2 * REACH)):
-                    norm = self.source.norm[j]
-                    if self.source.unit[j] != self.source.unit[q]:
-                        continue
-                    if norm in NEGATIONS or norm in DENIALS or norm in LIMITS or _without_prefix(norm) in here:
-                        return True
-        return False
-
-    def contraries(self, a: int, b: int) -> None:
-        """Words that say the opposite of what the original says there."""
-        mine = {self.text.norm[k]: k for k in range(a, b)}
-        for one, other in CONTRARIES:
-            for said, not_said in ((one, other), (other, one)):
-                hit = next((w for w in mine if w in said), None)
-                if hit is None or any(w in mine for w in not_said) or said & self.known:
-                    continue
-                q = self._opposite(mine[hit], not_said)
-                if q >= 0:
-                    told, was = quote(self.text, mine[hit]), quote(self.source, q)
-                    self.found.add("replaced", f"says {told} where the original says {was}")
-
-    def _opposite(self, k: int, words: frozenset[str]) -> int:
-        """Where the original has one of some words beside a word that stands beside token ``k`` of the text; or -1."""
-        scope = [key for key, _ in _scope(self.made, k)]
-        for key in scope:
-            for q in places_of(self.said, key):
-                for j in range(max(0, q - REACH), min(len(self.source), q + REACH)):
-                    if self.source.norm[j] in words and self.source.unit[j] == self.source.unit[q]:
-                        return j
-        return -1
-
-
-def _scope(found: Places, k: int) -> list[tuple[str, float]]:
-    """What a negation or condition is about: keys of the words and values beside it, the nearest weighing most."""
-    tokens = found.tokens
-    out: list[tuple[str, float]] = []
-    for step, share in ((1, 1.0), (-1, 0.5)):
-        j, weight, taken = k + step, share, 0
-        while 0 <= j < len(tokens) and tokens.unit[j] == tokens.unit[k] and taken < SCOPE and abs(j - k) < 16:
-            key = found.keys[j]
-            if (n := found.value[j]) >= 0:
-                key = "#" + found.values[n].key
-                j = found.values[n].last if step > 0 else found.values[n].first
-            if key and key not in (o for o, _ in out):
-                out.append((key, weight))
-                weight /= 2
-                taken += 1
-            j += step
-    return out
-
-
-def _without_prefix(norm: str) -> str:
-    """The key of a word without its negative prefix; "" where it has none."""
-    rest = next((norm[len(p) :] for p in NEGATIVE_PREFIXES if norm.startswith(p)), "")
-    return word_key(rest) if len(rest) > 2 else ""

@@ -14,7 +14,19 @@ from ._fidelity_denials import Denials
 from ._fidelity_findings import Findings, around, numbers_item, quote
 from ._fidelity_tokens import Kind, Tokens
 from ._fidelity_twins import Twins
-from ._fidelity_values import BESIDE, OCCURRENCES, WORDS, Places, context, link, neighbour, places, places_of, word_key
+from ._fidelity_values import (
+    BESIDE,
+    OCCURRENCES,
+    WORDS,
+    Places,
+    context,
+    link,
+    neighbour,
+    one_date,
+    places,
+    places_of,
+    word_key,
+)
 from ._fidelity_words import NUMBER_WORDS
 
 RIVAL = 1.5
@@ -48,7 +60,6 @@ def examine_rewording(source: Tokens, said: Places, text: Tokens) -> Findings:
     for a, b in pairwise(text.bounds):
         examiner.values(a, b)
         denials.denials(a, b)
-        denials.contraries(a, b)
     return found
 
 
@@ -95,7 +106,7 @@ class _Values:
         if rival >= 0:
             was = around(self.source, self.said.values[rival].first)
             self.found.add("swapped", f"says {around(self.text, value.first)} where the original says {was}")
-        elif n + 1 < len(self.made.values):
+        elif n + 1 < len(self.made.values) and not one_date(self.made, n, n + 1):
             self._reversed(n, own)
 
     def _composed(self, n: int) -> bool:
@@ -127,7 +138,9 @@ class _Values:
             for q in places_of(self.said, key):
                 k = q - step
                 m = self.said.value[k] if 0 <= k < len(self.source) else -1
-                if m >= 0 and m not in own and self.source.unit[k] in units and neighbour(self.said, m, step) == key:
+                if m < 0 or m in own or self.source.unit[k] not in units or neighbour(self.said, m, step) != key:
+                    continue
+                if not any(one_date(self.said, m, o) for o in own):
                     return m
         return -1
 
@@ -137,6 +150,8 @@ class _Values:
         between = range(first.last + 1, last.first)
         if self.text.unit[first.first] != self.text.unit[last.first] or first.key == last.key or len(between) > 1:
             return
+        if first.key[0].isdigit() != last.key[0].isdigit():
+            return  # a year and a month are no two ends
         mark = self.text.text[self.text.at[first.last][1] : self.text.at[last.first][0]].strip()
         before_it = self.text.norm[first.first - 1] if first.first else ""
         paired = before_it in BETWEEN or (mark == "," and 4 in (len(first.key), len(last.key)))
@@ -173,7 +188,7 @@ class _Values:
         best, at = 0.0, -1
         for m in list(near)[:RIVALS]:
             other = self.said.values[m].key
-            if other == key or m in own or self._both_told(n, m, own):
+            if other == key or m in own or self._both_told(n, m, own) or any(one_date(self.said, m, o) for o in own):
                 continue
             theirs = [self._link(m, word) for word, _ in around_it]
             lead = min(self._lead(theirs, ours, around_it, f"#{other}") for ours in links)

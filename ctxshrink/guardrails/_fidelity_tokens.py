@@ -25,6 +25,8 @@ class Kind(IntEnum):
     NEGATION = 5
 
 
+SIGNS = frozenset("$€£¥%‰°")
+"""Signs of currencies and units, which are tokens of their own."""
 _GAP = "\ue000"
 # The markers of this library: […], [… 12 lines omitted], [original: expand("…")], and a bare ellipsis.
 _MARKER = re.compile(r"\[… ?[^\]\n]{0,200}\]|\[original[^\]\n]{0,120}\]|…\d{0,9}")
@@ -152,6 +154,11 @@ def omissions(source: Tokens, text: Tokens, origin: list[int]) -> set[int]:
         if not (i < size and origin[i] in source.gaps)
         and not (i > 0 and origin[i - 1] + 1 in source.gaps and origin[i - 1] >= 0)
     }
+
+
+def is_cjk(tokens: Tokens) -> bool:
+    """True for a text that is mostly written without spaces between words."""
+    return 2 * sum(len(n) == 1 and n >= "\u3040" for n in tokens.norm) > len(tokens)
 
 
 def share_names(source: Tokens, text: Tokens) -> None:

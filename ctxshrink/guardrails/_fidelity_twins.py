@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from ._fidelity_findings import Findings, alike, around, digits, numbers_item, quote
 from ._fidelity_tokens import Kind, Tokens, omissions
-from ._fidelity_words import CHANGING, CONTRARIES
+from ._fidelity_words import CHANGING, CONTRARIES, NUMBER_WORDS
 
 MAX_DIFFERENT = 0.25
 """Share of the places that may differ; two always may."""
@@ -91,9 +91,21 @@ class Twins:
         different = [(k, q) for k, q in zip(ours, theirs, strict=True) if text.norm[k] != source.norm[q]]
         if len(different) > max(2, MAX_DIFFERENT * len(ours)):
             return False
+        turned = self._turned(different) if self.rewritten else frozenset[int]()
         for k, q in different:
-            self._exchanged(k, q)
+            if k not in turned:
+                self._exchanged(k, q)
         return True
+
+    def _turned(self, different: list[tuple[int, int]]) -> frozenset[int]:
+        """Tokens of numbers that changed places with the word beside them, as day and month may."""
+        text, source = self.text, self.source
+        out = set[int]()
+        for (k, q), (m, p) in pairwise(different):
+            same = m == k + 1 and text.norm[k] == source.norm[p] and text.norm[m] == source.norm[q]
+            if same and (text.kind[k] is Kind.NUMBER) != (text.kind[m] is Kind.NUMBER):
+                out |= {k, m}
+        return frozenset(out)
 
     def _exchanged(self, k: int, q: int) -> None:
         text, source = self.text, self.source
@@ -102,6 +114,9 @@ class Twins:
             return None
         said = f"says {quote(text, k)} where the original says {quote(source, q)}"
         known = text.norm[k] in self.known
+        words = text.norm[k], source.norm[q]
+        if self.rewritten and len({NUMBER_WORDS.get(word, word) for word in words}) == 1:
+            return None  # three, 3
         if self.rewritten and (Kind.NUMBER not in (new, old) or Kind.FUNCTION in (new, old)):
             return self._reworded(k, q, said)
         if Kind.NUMBER in (new, old) or Kind.NAME in (new, old):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from ._fidelity_tokens import Kind, Tokens
-from ._fidelity_words import CALENDAR, SENSES, SYNONYMS
+from ._fidelity_tokens import SIGNS, Kind, Tokens
+from ._fidelity_words import CALENDAR, COUNTED, MONTHS, SENSES, SYNONYMS
 
 WORDS = (Kind.CONTENT, Kind.NAME)
 BESIDE = 4
@@ -15,6 +17,12 @@ OCCURRENCES = 16
 """Places of a value or word that are looked at."""
 NEXT_UNIT = 0.25
 """What a word in the sentence beside says of a value, for each that a word of its own sentence says."""
+NEAR = 8
+"""Tokens between a word and the one that counts as next to it, at most."""
+SIDE = 2
+"""Words and values on either side of a value by which two values are told apart."""
+SCOPE = 3
+"""Words on the one side and the other of a negation that it may be about."""
 _JOINTS = frozenset(["-", "/", ":", ".", ",", "_", "#", "'", "’", "−", "."])
 _BREAKS = frozenset(";")
 _ENDINGS = (
@@ -51,6 +59,8 @@ class Places:
         where: Tokens by key of their word.
         having: Values by key, and by the numbers that they are joined of, as indices.
         breaks: For each token how many semicolons stand before it.
+        counts: Normal forms of each sentence.
+        within: Tokens by sentence and key, after a "#" for values; a few of many.
     """
 
     tokens: Tokens
@@ -61,6 +71,8 @@ class Places:
     where: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     having: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     breaks: list[int] = field(default_factory=list[int])
+    counts: dict[int, Counter[str]] = field(default_factory=dict[int, Counter[str]])
+    within: dict[tuple[int, str], list[int]] = field(default_factory=dict[tuple[int, str], list[int]])
 
 
 def places(tokens: Tokens) -> Places:
@@ -71,8 +83,10 @@ def places(tokens: Tokens) -> Places:
     while i < len(tokens):
         j = _joined(tokens, i)
         run = range(i, j + 1)
-        valued = any(tokens.kind[k] is Kind.NUMBER for k in run) or (i == j and tokens.norm[i] in CALENDAR)
-        if valued and not all(tokens.norm[k] in "$€£¥%‰°" for k in run):
+        valued = any(tokens.kind[k] is Kind.NUMBER for k in run) or (
+            i == j and (tokens.norm[i] in CALENDAR or tokens.norm[i] in COUNTED)
+        )
+        if valued and not SIGNS.issuperset(tokens.norm[k] for k in run):
             for k in run:
                 out.value[k] = len(out.values)
             out.values.append(Value(_key(tokens, run), i, j))
@@ -94,6 +108,12 @@ def places(tokens: Tokens) -> Places:
         parts = [tokens.norm[k] for k in range(value.first, value.last + 1) if tokens.kind[k] is Kind.NUMBER]
         for key in dict.fromkeys((value.key, *parts)):
             out.having.setdefault(key, []).append(n)
+    out.counts = {tokens.unit[a]: Counter(tokens.norm[a:b]) for a, b in pairwise(tokens.bounds)}
+    for i, unit in enumerate(tokens.unit):
+        n = out.value[i]
+        key = out.keys[i] or (f"#{out.values[n].key}" if n >= 0 and out.values[n].first == i else "")
+        if key and len(held := out.within.setdefault((unit, key), [])) < OCCURRENCES:
+            held.append(i)
     return out
 
 
@@ -112,6 +132,74 @@ def neighbour(found: Places, n: int, step: int) -> str:
         return ""
     low, high = (k, value.first) if step < 0 else (value.last, k)
     return found.keys[k] if tokens.text[tokens.at[low][1] : tokens.at[high][0]].isspace() else ""
+
+
+def next_key(found: Places, k: int, step: int) -> int:
+    """The next word or value before or behind a token in its sentence; -1 for none near."""
+    tokens, value = found.tokens, found.value[k]
+    j = k + step
+    while 0 <= j < len(tokens) and tokens.unit[j] == tokens.unit[k] and abs(j - k) <= NEAR:
+        if found.keys[j] or (found.value[j] >= 0 and found.value[j] != value):
+            return j
+        j += step
+    return -1
+
+
+def one_date(found: Places, n: int, m: int) -> bool:
+    """True for the day, the month and the year of one date, which are written in several orders."""
+    tokens, values = found.tokens, found.values
+    low, high = sorted((n, m))
+    if len(values[low].key) == len(values[high].key) == 4:
+        return False  # two years
+    first, last = values[low].first, values[high].last
+    if high - low > 2 or last - first > 4 or tokens.unit[first] != tokens.unit[last]:
+        return False
+    if any(found.keys[k] and tokens.norm[k] not in MONTHS for k in range(first, last + 1)):
+        return False
+    return any(norm in CALENDAR or norm in MONTHS for norm in tokens.norm[max(0, first - 1) : last + 2])
+
+
+def beside_value(found: Places, n: int, without: frozenset[str]) -> tuple[frozenset[str], ...]:
+    """The tokens right before and right behind a value, and the next words and values on either side.
+
+    Args:
+        found: The text.
+        n: The value.
+        without: Values that count as none.
+    """
+    value, tokens = found.values[n], found.tokens
+    sides: list[frozenset[str]] = []
+    for step, edge in ((-1, value.first), (1, value.last)):
+        k = edge + step
+        inside = 0 <= k < len(tokens) and tokens.unit[k] == tokens.unit[value.first]
+        paired = inside and found.value[k] >= 0 and f"#{found.values[found.value[k]].key}" in without
+        sides.append(frozenset([tokens.norm[k]] if inside and not paired else []))
+        near: list[str] = []
+        while (edge := next_key(found, edge, step)) >= 0 and len(near) < SIDE:
+            key = found.keys[edge] or f"#{found.values[found.value[edge]].key}"
+            if key not in without and key not in near:
+                near.append(key)
+        sides.append(frozenset(near))
+    return tuple(sides)
+
+
+def scope(found: Places, k: int) -> list[tuple[str, float]]:
+    """What a negation or condition is about: keys of the words and values beside it, the nearest weighing most."""
+    tokens = found.tokens
+    out: list[tuple[str, float]] = []
+    for step, share in ((1, 1.0), (-1, 0.5)):
+        j, weight, taken = k + step, share, 0
+        while 0 <= j < len(tokens) and tokens.unit[j] == tokens.unit[k] and taken < SCOPE and abs(j - k) < 16:
+            key = found.keys[j]
+            if (n := found.value[j]) >= 0:
+                key = "#" + found.values[n].key
+                j = found.values[n].last if step > 0 else found.values[n].first
+            if key and key not in (o for o, _ in out):
+                out.append((key, weight))
+                weight /= 2
+                taken += 1
+            j += step
+    return out
 
 
 def word_key(norm: str) -> str:
@@ -196,5 +284,5 @@ def _joined(tokens: Tokens, i: int) -> int:
 def _key(tokens: Tokens, run: range) -> str:
     norms = [tokens.norm[k] for k in run]
     if any(tokens.kind[k] is not Kind.NUMBER for k in run):
-        return "-".join(norms)
+        return COUNTED.get(norms[0], norms[0]) if len(norms) == 1 else "-".join(norms)
     return "".join(c for n in norms for c in n if c.isdigit() or c == ".") or norms[0]

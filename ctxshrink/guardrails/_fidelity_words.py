@@ -85,6 +85,13 @@ NUMBER_WORDS = {
 }
 """Small numbers that may be written as digits."""
 
+COUNTED = {
+    word: value
+    for word, value in NUMBER_WORDS.items()
+    if value not in ("0", "1") and word not in ("once", "neuf", "elf") and word < "\u3000"
+}
+"""Those of them that are as good as numbers: without the CJK ones, articles, and words of another language."""
+
 _SAME_SENSE = (
     "pay paid payment payable", "sell sold sale", "buy bought purchase purchased", "begin began begun start commence",
     "end finish stop conclude cease", "hold held", "send sent ship shipped dispatch", "give gave given hand grant",
@@ -111,10 +118,11 @@ CONTRARIES = tuple(
     for a, b in (
         ("increase increased increases increasing", "decrease decreased decreases decreasing reduce reduced reduces"),
         ("rise rose rises rising risen grow grew grown", "fall fell falls falling fallen drop dropped drops shrink"),
-        ("before", "after"), ("above over exceeds", "below under"), ("more", "less fewer"), ("first", "last"),
-        ("largest biggest", "smallest"), ("highest", "lowest"), ("higher", "lower"), ("earlier", "later"),
-        ("early", "late"), ("older oldest", "younger youngest"), ("north northern", "south southern"),
-        ("east eastern", "west western"), ("left", "right"), ("won win wins", "lost lose loses"), ("male", "female"),
+        ("before", "after"), ("above over exceeds", "below under"), ("more", "less fewer"),
+        ("first initial initially", "last final finally"), ("largest biggest", "smallest"), ("highest", "lowest"),
+        ("higher", "lower"), ("earlier", "later"), ("early", "late"), ("older oldest", "younger youngest"),
+        ("north northern", "south southern"), ("east eastern", "west western"), ("left", "right"),
+        ("won win wins", "lost lose loses"), ("male", "female"),
         ("allowed permitted allows permits", "forbidden prohibited banned forbids prohibits"),
         ("accepted accepts approved approves", "rejected rejects refused refuses denied denies"),
         ("maximum most", "minimum least"), ("open opened opens", "closed closes shut"), ("black", "white"),
@@ -122,8 +130,41 @@ CONTRARIES = tuple(
         ("import imported imports", "export exported exports"), ("buy bought buys", "sell sold sells"),
         ("profit", "loss"), ("enabled enable enables", "disabled disable disables"), ("present", "absent"),
         ("passed passes", "failed fails"), ("safe", "dangerous unsafe"), ("inside", "outside"), ("enter", "exit"),
-        ("größer", "kleiner"), ("höher", "niedriger"), ("vor", "nach"), ("gestiegen stieg", "gesunken sank gefallen"),
-        ("avant", "après"), ("supérieur", "inférieur"), ("antes", "después"), ("mayor", "menor"),
+        ("better", "worse"), ("best", "worst"), ("high elevated", "low"), ("upper", "lower"),
+        ("long lengthy", "short brief"), ("longer", "shorter"), ("longest", "shortest"), ("major", "minor"),
+        ("old aged", "new fresh"), ("old", "young"), ("old ancient antique", "modern contemporary recent"),
+        ("many", "few"), ("strong", "weak"), ("stronger", "weaker"), ("rich", "poor"), ("easy", "difficult hard"),
+        ("hard", "soft"), ("heavy", "light"), ("deep", "shallow"), ("wide broad", "narrow"),
+        ("large larger big bigger", "small smaller"), ("thick", "thin"), ("full", "empty"), ("true", "false"),
+        ("right correct", "wrong incorrect"), ("good", "bad"), ("positive", "negative"),
+        ("success successful", "failure unsuccessful"), ("public", "private"), ("internal inner", "external outer"),
+        ("include includes included including", "exclude excludes excluded excluding"), ("former", "latter"),
+        ("same identical", "different distinct"), ("similar", "different"), ("day", "night"), ("summer", "winter"),
+        ("man men", "woman women"), ("boy boys", "girl girls"), ("father", "mother"), ("son", "daughter"),
+        ("brother", "sister"), ("husband", "wife"), ("king", "queen"), ("alive living", "dead"), ("born", "died"),
+        ("begin began begins", "end ended"), ("start started starts", "stop stopped stops end ended finish finished"),
+        ("legal", "illegal"), ("common", "rare"), ("often frequently", "rarely seldom"),
+        ("fast faster", "slow slower"), ("active", "inactive passive"), ("direct directly", "indirect indirectly"),
+        ("friend ally", "enemy"), ("gain gained gains", "loss lost lose"),
+        ("add added adds", "remove removed removes"), ("connect connected", "disconnect disconnected"),
+        ("install installed", "uninstall uninstalled"), ("input", "output"), ("upload", "download"), ("push", "pull"),
+        ("send sent", "receive received"), ("arrive arrived arrival", "depart departed departure leave"),
+        ("appear appeared", "disappear disappeared"), ("agree agreed", "disagree disagreed"),
+        ("attack attacked", "defend defended"), ("expand expanded", "contract shrink"),
+        ("build built", "destroy destroyed demolished"), ("love loved", "hate hated"), ("top", "bottom"),
+        ("front", "back rear"), ("horizontal", "vertical"), ("liquid", "solid"), ("dry", "wet"), ("clean", "dirty"),
+        ("warm", "cool"), ("noisy loud", "quiet silent"), ("dark", "bright light"), ("near", "far"),
+        ("simple", "complex complicated"), ("temporary", "permanent"),
+        ("mandatory required compulsory", "optional voluntary"), ("visible", "invisible hidden"),
+        ("known", "unknown"), ("possible", "impossible"), ("necessary", "unnecessary"), ("able", "unable"),
+        ("equal", "unequal"), ("professional", "amateur"), ("domestic", "foreign"), ("urban", "rural"),
+        ("majority", "minority"), ("asset assets", "liability liabilities"), ("credit", "debit"),
+        ("income revenue", "expense expenses"), ("infected", "uninfected"), ("vaccinated", "unvaccinated"),
+        ("acute", "chronic"), ("benign", "malignant"), ("mild", "severe"), ("upward upwards", "downward downwards"),
+        ("ascending", "descending"), ("up", "down"), ("predecessor", "successor"), ("previous", "next following"),
+        ("teacher", "student pupil"), ("even", "odd"), ("größer", "kleiner"), ("höher", "niedriger"), ("vor", "nach"),
+        ("gestiegen stieg", "gesunken sank gefallen"), ("avant", "après"), ("supérieur", "inférieur"),
+        ("antes", "después"), ("mayor", "menor"),
     )
 )  # fmt: skip
 """Words that say the opposite of each other."""
@@ -151,3 +192,5 @@ CALENDAR = _set(
     julio agosto septiembre octubre noviembre diciembre"""
 )
 """Words that are as good as numbers. Without "may", "march", "mars", "mai" and "mayo", which are other words too."""
+MONTHS = _set("may march mars mai mayo")
+"""The words that were left out there: months beside a number."""

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ctxshrink.compressors._index import Index, index
+from ctxshrink.compressors._index import Index
 from ctxshrink.compressors.pruner import ranking
-from ctxshrink.text._substrings import contained
 from ctxshrink.types import Call, Trial
 
 from ._needs import locked, needs
+from ._views import View, partly
 from .detector import Detector
 
 Floats = NDArray[np.float64]
@@ -100,11 +100,13 @@ def segment_omissions(trials: Sequence[Trial], call: Call, detector: Detector) -
     """An omission for each trial, which does not depend on the others: other segments count as not there."""
     out: list[Omission] = []
     for trial in trials:
-        view = _View.of(call, trial)
+        view = View.of(call, trial)
         idx, part = view.idx, view.part(trial)
         left = view.left_out(trial)
         new = _new(idx, part, view.kept(trial, left), call)
-        if view.loose(trial):
+        if trial.rewritten:
+            new = view.only(trial, left, new)
+        elif view.loose(trial):
             left, new = left * new, np.ones_like(new)
         out.append(_omission(call, detector, [(view, part, left, new)], view.total(call, detector)))
     return out
@@ -113,8 +115,8 @@ def segment_omissions(trials: Sequence[Trial], call: Call, detector: Detector) -
 def output_omission(trials: Sequence[Trial], call: Call, detector: Detector) -> Omission:
     """One omission for a whole output: what was left out of these segments, all others being whole."""
     by_id = {t.segment.id: t for t in trials}
-    views = {t.segment.id: _View.of(call, t) for t in trials}
-    used = {v.idx.structured: v for v in (_View(call, True), *views.values())}
+    views = {t.segment.id: View.of(call, t) for t in trials}
+    used = {v.idx.structured: v for v in (View(call, True), *views.values())}
     kept: dict[bool, NDArray[np.bool_]] = {}
     left: dict[str, Floats] = {i: views[i].left_out(t) for i, t in by_id.items()}
     for structured, view in used.items():
@@ -126,10 +128,10 @@ def output_omission(trials: Sequence[Trial], call: Call, detector: Detector) -> 
         terms = np.zeros(max(1, len(idx.vocabulary)), dtype=bool)
         terms[idx.term[whole[idx.row]]] = True
         for i, t in by_id.items():
-            if views[i].idx is not idx or views[i].loose(t) or _partly(left[i]):
-                terms[idx.vocabulary.lookup(t.text)] = True
+            if views[i].idx is not idx or views[i].loose(t) or partly(left[i]):
+                terms[idx.vocabulary.lookup(views[i].said(t))] = True
         kept[structured] = terms
-    pieces: list[tuple[_View, slice, Floats, Floats]] = []
+    pieces: list[tuple[View, slice, Floats, Floats]] = []
     total = 0.0
     default = used[True] if True in used else next(iter(used.values()))
     for segment in call.segments:
@@ -145,7 +147,9 @@ def output_omission(trials: Sequence[Trial], call: Call, detector: Detector) -> 
             continue
         new = _new(view.idx, part, kept[view.idx.structured], call)
         out = left[segment.id]
-        if view.loose(trial):
+        if trial.rewritten:
+            new = view.only(trial, out, new)
+        elif view.loose(trial):
             # What its own text lacks is left out; of that, what stands nowhere else is new.
             own = _new(view.idx, part, view.kept(trial, out), call)
             out, new = out * own, np.minimum(1.0, new / np.maximum(own, 1e-9))
@@ -155,72 +159,11 @@ def output_omission(trials: Sequence[Trial], call: Call, detector: Detector) -> 
 
 def cuts_units(trial: Trial, call: Call) -> bool:
     """Whether the spans of a trial leave out a part of a unit, such as the "not" of a sentence."""
-    return (view := _View.of(call, trial)).loose(trial) or _partly(view.left_out(trial))
-
-
-class _View:
-    """The index that a trial's text was selected from."""
-
-    def __init__(self, call: Call, structured: bool) -> None:
-        self.idx = index(call, structured)
-        self.structured = structured
-
-    @classmethod
-    def of(cls, call: Call, trial: Trial) -> _View:
-        laid = cls(call, True)
-        if laid.idx.layouts[laid.idx.position[trial.segment.id]].text == trial.basis:
-            return laid
-        return cls(call, False) if trial.source is None else laid
-
-    def part_of(self, segment: str) -> slice:
-        place = self.idx.position[segment]
-        return slice(int(self.idx.offset[place]), int(self.idx.offset[place + 1]))
-
-    def part(self, trial: Trial) -> slice:
-        return self.part_of(trial.segment.id)
-
-    def loose(self, trial: Trial) -> bool:
-        """True where spans do not say which units were kept."""
-        layout = self.idx.layouts[self.idx.position[trial.segment.id]]
-        return trial.spans is None or trial.basis != layout.text
-
-    def total(self, call: Call, detector: Detector) -> float:
-        return float(needs(call, self.structured, detector).sum())
-
-    def left_out(self, trial: Trial) -> Floats:
-        """For each unit of the trial's segment how far it is not in its text: 0, 1, or a share of its characters."""
-        part = self.part(trial)
-        out = np.ones(part.stop - part.start)
-        if self.loose(trial):
-            whole = frozenset(trial.text.split())
-            texts = [self.idx.text(unit) for unit in range(part.start, part.stop)]
-            # Where its inner words are missing it cannot stand there: spares most searches through a long text.
-            likely = [i for i, text in enumerate(texts) if whole.issuperset(text.split()[1:-1])]
-            for i, stands in zip(likely, contained([texts[i] for i in likely], trial.text), strict=True):
-                out[i] = float(not stands)
-            return out
-        spans, at = trial.spans or (), 0
-        for unit in range(part.start, part.stop):
-            start, end = self.idx.spans[unit]
-            while at < len(spans) and spans[at][1] <= start:
-                at += 1
-            here, covered = at, 0
-            while here < len(spans) and spans[here][0] < end:
-                covered += max(0, min(end, spans[here][1]) - max(start, spans[here][0]))
-                here += 1
-            out[unit - part.start] -= covered / max(1, end - start)
-        return np.maximum(out, 0.0)
-
-    def kept(self, trial: Trial, left: Floats) -> NDArray[np.bool_]:
-        """The terms of the trial's text, shape (terms,)."""
-        terms = _terms(self.idx, self.part(trial), left == 0)
-        if self.loose(trial) or _partly(left):
-            terms[self.idx.vocabulary.lookup(trial.text)] = True
-        return terms
+    return (view := View.of(call, trial)).loose(trial) or partly(view.left_out(trial))
 
 
 def _omission(
-    call: Call, detector: Detector, pieces: Sequence[tuple[_View, slice, Floats, Floats]], total: float
+    call: Call, detector: Detector, pieces: Sequence[tuple[View, slice, Floats, Floats]], total: float
 ) -> Omission:
     need, place, tokens, source, top = list[Floats](), list[Floats](), list[Floats](), list[tuple[Index, int]](), 0.0
     for view, part, _, _ in pieces:
@@ -242,7 +185,7 @@ def _omission(
     )
 
 
-def _places(call: Call, view: _View) -> Floats:
+def _places(call: Call, view: View) -> Floats:
     key = "ctxshrink.guardrails.places", view.idx.structured
     if key not in call.cache:
         rank = np.where(locked(view.idx), -np.inf, ranking(call, view.structured).key) if view.idx.size else np.zeros(0)
@@ -250,14 +193,6 @@ def _places(call: Call, view: _View) -> Floats:
         place[np.argsort(-rank, kind="stable")] = np.arange(view.idx.size)
         call.cache[key] = place
     return call.cache[key]
-
-
-def _terms(idx: Index, part: slice, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The terms of a segment's kept units, shape (terms,)."""
-    first, last = np.searchsorted(idx.row, (part.start, part.stop))
-    terms = np.zeros(max(1, len(idx.vocabulary)), dtype=bool)
-    terms[idx.term[first:last][kept[idx.row[first:last] - part.start]]] = True
-    return terms
 
 
 def _new(idx: Index, part: slice, kept: NDArray[np.bool_], call: Call) -> Floats:
@@ -280,11 +215,6 @@ def _rarity(idx: Index, call: Call) -> Floats:
             rare[idx.vocabulary.lookup(call.query)] = 0.0
         call.cache[key] = rare if len(rare) else np.zeros(1)
     return call.cache[key]
-
-
-def _partly(left: Floats) -> bool:
-    """Whether a unit was cut, so that some of its words are kept."""
-    return bool(((left > 0) & (left < 1)).any())
 
 
 def _join(arrays: Sequence[Floats]) -> Floats:

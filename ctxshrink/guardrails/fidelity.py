@@ -18,7 +18,7 @@ from ._fidelity_align import align
 from ._fidelity_findings import Findings
 from ._fidelity_judge import examine
 from ._fidelity_rewording import examine_rewording
-from ._fidelity_tokens import Kind, Tokens, plain, share_names, tokenize
+from ._fidelity_tokens import Kind, Tokens, is_cjk, plain, share_names, tokenize
 from ._fidelity_values import places, word_key
 
 MAX_NOVEL = 0.5
@@ -133,7 +133,7 @@ class Rewording:
         self._source = tokenize(original, self._kind)
         self._said = places(self._source)
         self._keys = frozenset(word_key(n) for n in self._source.norm)
-        self._cjk = _is_cjk(self._source)
+        self._cjk = is_cjk(self._source)
 
     def changes(self, text: str, query: str | None = None) -> Fidelity:
         """What a text changed of what it says of the original; deterministic, in about linear time.
@@ -236,11 +236,6 @@ def _whole(source: Tokens, text: Tokens, origin: list[int]) -> bool:
     if first < 0 or last - first != len(text) - 1 or any(q - first != i for i, q in enumerate(origin)):
         return False
     return source.starts(first) and (last + 1 == len(source) or source.starts(last + 1))
-
-
-def _is_cjk(tokens: Tokens) -> bool:
-    """True for a text that is mostly written without spaces between words."""
-    return 2 * sum(len(n) == 1 and n >= "\u3040" for n in tokens.norm) > len(tokens)
 
 
 def _echoes(text: Tokens, query: Tokens) -> bool:

@@ -127,6 +127,10 @@ class PerplexityGuardrail:
     def check_output(self, trials: Sequence[Trial], call: Call, /) -> Verdict:
         """The whole output; the score is the estimated share of the needed strings that it lost.
 
+        Of a text in other words a unit of the original counts as kept where some units of the text have its values, its
+        names and nearly all of its words, or as many new ones in their stead: the score then means what it means for
+        extracts. One that says something else is rejected here too.
+
         Args:
             trials: The segments that came out changed.
             call: The call.
@@ -134,6 +138,8 @@ class PerplexityGuardrail:
         changed = [t for t in trials if not _unchanged(t)]
         if not changed:
             return _SAME
+        if (altered := _altered(changed, call)) is not None:
+            return altered
         mode = mode_of(call)
         omission = output_omission(changed, call, self.detector)
         features = omission.features()
@@ -213,6 +219,7 @@ class PerplexityGuardrail:
 _LEAST = 1e-4
 """Scores have four decimals; that of an output which left something out is never rounded to 0: a limit of 0 rejects
 it."""
+_CHANGED = "ctxshrink.guardrails.changed"
 _SAME = Verdict(True, 0.0, "nothing but white space was left out")
 
 
@@ -220,8 +227,20 @@ def _unchanged(trial: Trial) -> bool:
     return trial.text.split() == trial.basis.split()
 
 
+def _altered(trials: Sequence[Trial], call: Call) -> Verdict | None:
+    """The first rejection of a text in other words that says something else; extracts are judged in `check` alone."""
+    return next((v for t in trials if t.rewritten and (v := _changed(t, call)) is not None), None)
+
+
 def _changed(trial: Trial, call: Call) -> Verdict | None:
     """A rejection where what is left says something else; None where it is whole units or says the same."""
+    if trial.rewritten:  # judged in `check`, and again with each whole output that it is a part of
+        known: dict[tuple[str, str], Verdict | None] = call.cache.setdefault(_CHANGED, {})
+        key = trial.segment.id, trial.text.removesuffix(trial.segment.reference).rstrip("\n")
+        if key not in known:
+            found = check_trial(trial, call.query)
+            known[key] = None if found.ok else Verdict(False, 1.0, f"the compression {found.reason}", found.features)
+        return known[key]
     spans = trial.spans if trial.source is None else None
     if spans is not None and verbatim(trial.basis, trial.text, spans) and not cuts_units(trial, call):
         return None

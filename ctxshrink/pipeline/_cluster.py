@@ -7,17 +7,22 @@ import logging
 import math
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Generator
 from importlib import import_module
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ctxshrink._deadline import describe
 from ctxshrink.errors import ConfigError, MissingExtraError
 
 OBJECT_STORE_BYTES: Final = 256 * 2**20
 """Shared memory of a cluster that is started here: batches on their way. Ray holds the reader back when it fills."""
+
+_REACH_SECONDS: Final = 10.0
+"""How long a cluster's address may take to answer."""
 
 _LEFT_BEHIND: Final = ("RAY_AUTH_MODE", "PYTHONBREAKPOINT")
 """Variables that ``ray.init`` sets in this process and leaves."""
@@ -64,6 +69,7 @@ def joined(address: str) -> Generator[None]:
     """
     ray, _ = libraries()
     try:
+        _reach(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"no Ray cluster could be joined at {address!r}: {describe(error)}") from error
@@ -71,6 +77,18 @@ def joined(address: str) -> Generator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Connect where an address names a place: Ray itself tries for minutes, and logs as much.
+
+    Raises:
+        OSError: Nobody listens there.
+        ValueError: Its port is none.
+    """
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname and place.port is not None:
+        socket.create_connection((place.hostname, place.port), timeout=_REACH_SECONDS).close()
 
 
 @contextlib.contextmanager

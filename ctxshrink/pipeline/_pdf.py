@@ -8,10 +8,12 @@ from typing import IO
 from ctxshrink.distill.types import Source
 from ctxshrink.errors import MissingExtraError
 
-from ._skips import NO_TEXT, UNREADABLE, Skipped, told
+from ._skips import NO_TEXT, TOO_LARGE, UNREADABLE, Skipped, told
+
+_ENCRYPTED = "encrypted"
 
 
-def read_pages(raw: IO[bytes], uri: str) -> Iterator[Source | Skipped]:
+def read_pages(raw: IO[bytes], uri: str, most: int) -> Iterator[Source | Skipped]:
     """The text of each page, in order.
 
     A page is a document because that is what the loaders of LangChain and LlamaIndex make of it, so that its stored
@@ -21,19 +23,24 @@ def read_pages(raw: IO[bytes], uri: str) -> Iterator[Source | Skipped]:
     Args:
         raw: The file; only what is needed of it is read.
         uri: Its name; the fragment ``#page=n`` names a page (RFC 8118), from 1.
+        most: Bytes of the longest page's text that is taken. What pypdf unpacks on the way has bounds of its own.
     """
     try:
         from pypdf import PasswordType, PdfReader
+        from pypdf.errors import DependencyError
     except ImportError:
         yield Skipped(uri, str(MissingExtraError("A PDF file", "distill")))
         return
     try:
         reader = PdfReader(raw)
         if reader.is_encrypted and reader.decrypt("") is PasswordType.NOT_DECRYPTED:
-            yield Skipped(uri, "encrypted")
+            yield Skipped(uri, _ENCRYPTED)
             return
         number = len(reader.pages)
         title = str((reader.metadata and reader.metadata.title) or "")
+    except DependencyError:  # An empty password may open it, but not without a cipher.
+        yield Skipped(uri, _ENCRYPTED, "with AES, which needs another package: pip install cryptography")
+        return
     except Exception as error:  # noqa: BLE001  a damaged file fails in as many ways as there are objects in it
         yield Skipped(uri, UNREADABLE, told(error))
         return
@@ -46,7 +53,9 @@ def read_pages(raw: IO[bytes], uri: str) -> Iterator[Source | Skipped]:
         except Exception as error:  # noqa: BLE001  recorded for the page; the others go on
             yield Skipped(place, UNREADABLE, told(error))
             continue
-        if text.strip():
+        if (size := len(text.encode("utf-8", "surrogatepass"))) > most:
+            yield Skipped(place, TOO_LARGE, f"{size} bytes")
+        elif text.strip():
             yield Source(text, title=title, uri=place)
         else:
             yield Skipped(place, NO_TEXT, "a page without letters: a scan?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import json
 import lzma
 import re
@@ -20,6 +21,8 @@ TEXT_KEYS: Final = ("text", "content", "page_content")
 
 _CHUNK: Final = 1 << 20
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
+_XZ_BYTES: Final = 256 << 20
+"""Memory that an xz file may need; those of ``xz -9`` need 65 MiB."""
 _FAILURES: Final = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
@@ -60,7 +63,7 @@ def _plain(raw: IO[bytes], uri: str) -> IO[bytes]:
     name = uri.lower()
     if name.endswith(".gz"):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
-    return lzma.LZMAFile(raw) if name.endswith(".xz") else raw
+    return cast("IO[bytes]", io.BufferedReader(_Xz(raw), _CHUNK)) if name.endswith(".xz") else raw
 
 
 def _line(line: bytes, place: str, uri: str) -> Source | Skipped:
@@ -120,6 +123,34 @@ def document(value: Any, place: str, uri: str) -> Source | Skipped:
 def first(record: Mapping[str, Any], *keys: str) -> str:
     """The first of these values that is a string with something in it; "" without one."""
     return next((v for k in keys if isinstance(v := record.get(k), str) and v.strip()), "")
+
+
+class _Xz(io.RawIOBase):
+    """An xz file's content: `lzma.LZMAFile`, which would take as much memory as the file says that it needs."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._decoder = lzma.LZMADecompressor(memlimit=_XZ_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Raises `EOFError` where the file ends early, `lzma.LZMAError` where it is damaged."""
+        while True:
+            data = b""
+            if self._decoder.eof:  # Another stream may follow, behind some padding.
+                data = self._decoder.unused_data.lstrip(b"\0") or self._raw.read(_CHUNK)
+                if not data:
+                    return 0
+                if not (data := data.lstrip(b"\0")):
+                    continue
+                self._decoder = lzma.LZMADecompressor(memlimit=_XZ_BYTES)
+            elif self._decoder.needs_input and not (data := self._raw.read(_CHUNK)):
+                raise EOFError("the file ends early")
+            if out := self._decoder.decompress(data, len(buffer)):
+                buffer[: len(out)] = out
+                return len(out)
 
 
 class _Reader:

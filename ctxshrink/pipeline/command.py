@@ -74,6 +74,10 @@ def distill(
     _check(keep, facts, llm, model, [api_key_file, max_calls, requests_per_minute], json_out)
     files = Files(sources)
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # its advice on damaged files; what is lost is in the report
+    if max_calls is not None and 0 < max_calls < workers:
+        raise ConfigError(
+            f"--max-calls {max_calls} leaves no request to each of {workers} workers: raise it, or take fewer"
+        )
     calls = None if max_calls is None else max_calls // workers  # Each worker keeps to its part of the limits.
     per_minute = None if requests_per_minute is None else requests_per_minute / workers
     distiller = _distiller(keep, facts, llm, model, api_key_file, calls, per_minute)

@@ -4,7 +4,7 @@ One task reads the sources, on the machine of the caller, and leaves out texts t
 an actor: it makes its distiller once, so a model is loaded once per worker, and has its own connection to the store. A
 worker commits a batch in one write, by the same code as the local run, so the rows are the same. When a worker dies,
 Ray starts another and gives it the batch: what was committed is found in the store and what was not is made, so that no
-row is lost or doubled.
+row is lost or doubled. That batch is then distilled and committed text by text, and a text that workers die of fails.
 
 Which store: SQLite on a local disk where all workers run on one machine; PostgreSQL or MySQL where they run on several,
 because SQLite's locks do not hold on network file systems.
@@ -15,7 +15,8 @@ from __future__ import annotations
 import contextlib
 import pickle
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Final, Literal
@@ -27,7 +28,7 @@ from ctxshrink.errors import ConfigError, StoreError
 
 from ._cluster import libraries, local_cluster
 from ._skips import Skipped
-from .batch import DerivedStore, distill_batch
+from .batch import DerivedStore, Outcome, distill_batch
 from .local import BATCH, BATCH_BYTES, SourceError, StoppedError, batches, used
 from .report import Figures, Report
 
@@ -35,6 +36,9 @@ __all__ = ["local_cluster", "run_on_ray"]
 
 SEEN: Final = 1_000_000
 """Texts that the reader remembers, about 100 bytes each, to give equal ones once."""
+
+DEATHS: Final = 2
+"""Workers that may die over one text. Ray itself would go on without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +114,10 @@ def run_on_ray(
         return Report(total, said.distiller, said.recipe, said.counter, time.perf_counter() - began, why)
 
     def told() -> Generator[_Done]:
+        tries = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Tries).remote()
         parts = _dataset(data, reading, batch, batch_bytes).map_batches(
             _Worker,
-            fn_constructor_args=(work, since, save_originals),
+            fn_constructor_args=(work, since, save_originals, tries),
             batch_size=1,
             batch_format="pyarrow",
             compute=data.ActorPoolStrategy(min_size=pool[0], max_size=pool[1]),
@@ -149,8 +154,8 @@ def run_on_ray(
 class _Worker:
     """An actor: a distiller and a store of its own, for all the batches that it gets."""
 
-    def __init__(self, work: bytes, since: float, save_originals: bool) -> None:
-        self._work, self._since, self._save_originals = work, since, save_originals
+    def __init__(self, work: bytes, since: float, save_originals: bool, tries: Any) -> None:
+        self._work, self._since, self._save_originals, self._tries = work, since, save_originals, tries
         self._ready: tuple[Distiller, DerivedStore] | None = None
 
     def __call__(self, table: Any) -> Any:
@@ -172,11 +177,46 @@ class _Worker:
 
     def _distilled(self, part: _Part, distiller: Distiller, store: DerivedStore) -> _Done:
         before = used(distiller)
-        found = distill_batch(part.sources, distiller, store, originals=self._save_originals, since=self._since)
+        key = digest(*(source.text for source in part.sources))
+        if self._begun(key) == 1:
+            found = self._outcomes(part.sources, distiller, store)
+        else:  # Whoever began it died: of which text is found out.
+            found = [outcome for source in part.sources for outcome in self._alone(source, distiller, store)]
+        self._tries.ended.remote(key)
         # The reader gives a text once: a row of this run is what a worker wrote of this batch before it died.
         outcomes = [replace(o, state="new", duplicate=False) if o.duplicate else o for o in found]
         figures = part.figures + Figures.of(outcomes, distiller.name) + used(distiller, before)
         return replace(_introduced(distiller), figures=figures)
+
+    def _outcomes(self, sources: Sequence[Source], distiller: Distiller, store: DerivedStore) -> list[Outcome]:
+        return distill_batch(sources, distiller, store, originals=self._save_originals, since=self._since)
+
+    def _alone(self, source: Source, distiller: Distiller, store: DerivedStore) -> list[Outcome]:
+        key = digest(source.text)
+        if (number := self._begun(key)) > DEATHS:
+            return [Outcome(source.uri, "failed", None, f"{number - 1} workers died while they distilled it")]
+        found = self._outcomes([source], distiller, store)
+        self._tries.ended.remote(key)
+        return found
+
+    def _begun(self, key: bytes) -> int:
+        return import_module("ray").get(self._tries.begun.remote(key))
+
+
+class _Tries:
+    """An actor that outlives the workers: how often they began what none of them has ended."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[bytes] = Counter()
+
+    def begun(self, key: bytes) -> int:
+        """Note that a worker begins something; returns how many did so far."""
+        self._begun[key] += 1
+        return self._begun[key]
+
+    def ended(self, key: bytes) -> None:
+        """Note that it is done."""
+        del self._begun[key]
 
 
 def _introduced(distiller: Distiller) -> _Done:

@@ -22,6 +22,11 @@ MAX_BYTES: Final = 16_000_000
 """Most bytes of one document: of a text file, of a line, of an item of a list. A long book has two million."""
 
 _WHOLE: Final[dict[str, Callable[[bytes, str], Iterator[Source]]]] = {"text": read_text, "html": read_html}
+_PARTS: Final[dict[str, Callable[[IO[bytes], str, int], Iterator[Source | Skipped]]]] = {
+    "lines": read_lines,
+    "list": read_list,
+    "pdf": read_pages,
+}
 
 
 class Files:
@@ -83,10 +88,7 @@ class Files:
     def _parts(self, raw: IO[bytes], file: File) -> Iterator[Source | Skipped]:
         """The documents of a file that holds several. They are out when a change is seen, so it is told at the end."""
         before, start = _state(raw), self.done
-        if file.kind == "pdf":
-            items = read_pages(raw, file.uri)
-        else:
-            items = (read_lines if file.kind == "lines" else read_list)(raw, file.uri, self.max_bytes)
+        items = _PARTS[file.kind](raw, file.uri, self.max_bytes)
         given = False
         for item in items:
             given = True

@@ -15,19 +15,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctxshrink.scorers._prefixes import Node, share_prefixes
+from ctxshrink.scorers._kept import Block, Blocks
+from ctxshrink.scorers._prefixes import Node, keep_prefixes, known_prefixes, share_prefixes
 from ctxshrink.scorers._windows import Window, group_windows
 
 BATCH_TOKENS = 8192
 """Tokens of a batch, those before included."""
+_BATCH_CPU = 1024
+"""The same on a CPU, which gains nothing from more; fewer texts of different lengths are padded to one."""
 SHORTEST = 32
 """Tokens of the shortest prefix that is worth a run of its own."""
 
 _LOGITS = 32_000_000
 """Logits held at once: 128 MB in float32."""
+_LOGITS_CPU = 3_000_000
+"""The same on a CPU, where memory that is used again is faster than fresh memory."""
 _HELD_BYTES = 2**30
 """Keys and values held at once, about."""
 _MOST_HELD = 131_072
+_SESSION_BYTES = 2**29
+"""Keys and values that a session holds."""
 _PROBE = (40, 27)
 """Lengths of the two texts on which a model is tried out."""
 _LAYERS = frozenset({"full_attention", "sliding_attention"})
@@ -57,42 +64,56 @@ class CausalModel:
         self._shared = self._takes & _parameters(self._base)
         self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self._direct = self.reuses = False
-        self._held, self._batch = _MOST_HELD, BATCH_TOKENS
+        self._held, self._batch = _MOST_HELD, _BATCH_CPU if model.device.type == "cpu" else BATCH_TOKENS
         self._try_out(reuse)
 
-    def nll(self, windows: Sequence[Window], out: Sequence[NDArray[np.float32]]) -> None:
-        """Writes the nats of every scored token of the windows to ``out[pair][index]``."""
-        for group in group_windows(sorted(windows, key=lambda w: w.tokens), self._held):
-            for level in share_prefixes(group, SHORTEST if self.reuses else None):
-                for batch in _batches(level, self._batch):
-                    self._run(batch, out)
+    def blocks(self) -> Blocks:
+        """An empty memory for `nll`."""
+        return Blocks(SHORTEST, _SESSION_BYTES)
 
-    def _run(self, batch: Sequence[Node], out: Sequence[NDArray[np.float32]]) -> None:
+    def nll(self, windows: Sequence[Window], out: Sequence[NDArray[np.float32]], blocks: Blocks | None = None) -> None:
+        """Writes the nats of every scored token of the windows to ``out[pair][index]``.
+
+        Args:
+            windows: What is scored.
+            out: Where the nats go.
+            blocks: What is known from earlier calls, and takes up what is read now.
+        """
+        if not self.reuses:
+            blocks = None
+        for group in group_windows(sorted(windows, key=lambda w: w.tokens), self._held):
+            known = None if blocks is None else known_prefixes(group, blocks)
+            tree = share_prefixes(group, SHORTEST if self.reuses else None, known)
+            for level in tree.levels:
+                for batch in _batches(level, self._batch):
+                    self._run(batch, out, keep=blocks is not None)
+            if blocks is not None:
+                keep_prefixes(group, tree.chains, blocks, self._cut)
+
+    def _run(self, batch: Sequence[Node], out: Sequence[NDArray[np.float32]], *, keep: bool = False) -> None:
         """Runs nodes of one depth: what stands before is padded at the left, what is new at the right.
 
         So the distance between two tokens of a text is that between their places in the batch, which is what sliding
-        windows and relative positions go by; causal attention keeps the padding at the right out of the rest.
+        windows and relative positions go by; causal attention keeps the padding at the right out of the rest. Keys and
+        values of the new tokens are kept where a node follows, or of all where ``keep``.
         """
         torch, device = self._torch, self._model.device
         before, new = max(n.start for n in batch), max(len(n.ids) for n in batch)
         ids = torch.zeros((len(batch), new), dtype=torch.long)
-        mask = torch.zeros((len(batch), before + new), dtype=torch.long)
-        positions = torch.zeros((len(batch), new), dtype=torch.long)
         for row, n in enumerate(batch):
             ids[row, : len(n.ids)] = torch.tensor(n.ids)
-            mask[row, before - n.start : before + len(n.ids)] = 1
-            # Padding repeats the last position: a table of learned positions has no more than the window.
-            positions[row] = torch.arange(n.start, n.start + new).clamp(max=n.end - 1)
-        given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        given = {"input_ids": ids}
+        if before:  # without, the model's own causal mask and positions are right, and its faster kernel serves
+            given |= _places(torch, batch, before, new)
         inputs: dict[str, Any] = {name: value.to(device) for name, value in given.items() if name in self._shared}
         with torch.inference_mode():
-            if any(n.shared for n in batch) or before:
+            if keep or any(n.shared for n in batch) or before:
                 inputs |= {"past_key_values": self._past(batch, before), "use_cache": True}
             elif "use_cache" in self._shared:
                 inputs["use_cache"] = False
             found = self._nats(batch, inputs)
             for row, n in enumerate(batch):
-                if n.shared:
+                if keep or n.shared:
                     n.cache = _own(inputs["past_key_values"], row, slice(before, before + len(n.ids)))
         where = [(pair, index) for n in batch for _, _, pair, index in n.wanted]
         for (pair, index), nats in zip(where, found, strict=True):
@@ -110,7 +131,8 @@ class CausalModel:
         if self._direct:
             hidden = self._base(**inputs)[0]
             head = self._model.get_output_embeddings()
-            piece = max(1, _LOGITS // head.weight.shape[0])
+            most = _LOGITS if self._model.device.type != "cpu" else _LOGITS_CPU
+            piece = max(1, most // head.weight.shape[0])
             chosen = hidden[rows, places].split(piece)
             parts = [_cross_entropy(torch, head(a), b) for a, b in zip(chosen, targets.split(piece), strict=True)]
             return torch.cat(parts).tolist()
@@ -134,11 +156,12 @@ class CausalModel:
         if not before:
             return cache
         chains = [n.chain() for n in batch]
-        for layer, kinds in enumerate(chains[0][0].cache):
+        sample = next(part for chain in chains for part in chain).cache
+        for layer, kinds in enumerate(sample):
             joined: list[Any] = []
-            for kind, sample in enumerate(kinds):
-                heads, _, width = sample.shape
-                whole = sample.new_zeros((len(batch), heads, before, width))
+            for kind, one in enumerate(kinds):
+                heads, _, width = one.shape
+                whole = one.new_zeros((len(batch), heads, before, width))
                 for row, (node, chain) in enumerate(zip(batch, chains, strict=True)):
                     for part in chain:
                         at = before - node.start + part.start
@@ -146,6 +169,20 @@ class CausalModel:
                 joined.append(whole)
             cache.update(joined[0], joined[1], layer)
         return cache
+
+    def _cut(self, chain: Sequence[Node], start: int, end: int) -> Block:
+        """Keys and values of some tokens of a chain."""
+        parts = [n for n in chain if n.start < end and n.end > start]
+        layers: list[tuple[Any, Any]] = []
+        for layer in range(len(parts[0].cache)):
+            both = [
+                self._torch.cat(
+                    [n.cache[layer][kind][:, max(0, start - n.start) : end - n.start] for n in parts], dim=1
+                )
+                for kind in (0, 1)
+            ]
+            layers.append((both[0], both[1]))
+        return Block(layers, sum(t.numel() * t.element_size() for both in layers for t in both))
 
     def _try_out(self, reuse: bool) -> None:
         torch = self._torch
@@ -162,7 +199,7 @@ class CausalModel:
         self._direct = True
         self._direct = self._agrees(texts, truth, cut=None)
         if not self._direct:  # the model gives logits at all tokens, or at those that any row wants
-            self._batch = min(BATCH_TOKENS, max(1, _LOGITS // self._vocabulary))
+            self._batch = min(self._batch, max(1, _LOGITS // self._vocabulary))
         if not reuse or not self._one_per_token():
             return
         self.reuses = self._agrees(texts, truth, cut=8)
@@ -196,6 +233,17 @@ class CausalModel:
         off = np.abs(np.concatenate(out) - np.concatenate(list(truth)))
         exact = self._model.dtype in (self._torch.float32, self._torch.float64)
         return bool(off.max() <= _EXACT if exact else off.mean() <= _ROUNDED)
+
+
+def _places(torch: Any, batch: Sequence[Node], before: int, new: int) -> dict[str, Any]:
+    """Mask and positions of nodes after others."""
+    mask = torch.zeros((len(batch), before + new), dtype=torch.long)
+    positions = torch.zeros((len(batch), new), dtype=torch.long)
+    for row, n in enumerate(batch):
+        mask[row, before - n.start : before + len(n.ids)] = 1
+        # Padding repeats the last position: a table of learned positions has no more than the window.
+        positions[row] = torch.arange(n.start, n.start + new).clamp(max=n.end - 1)
+    return {"attention_mask": mask, "position_ids": positions}
 
 
 def _batches(level: Sequence[Node], most: int) -> Iterator[list[Node]]:

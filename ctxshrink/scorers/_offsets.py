@@ -12,7 +12,9 @@ from ctxshrink.types import Scorer, Span
 class TokenScorer(Scorer, Protocol):
     """A scorer that also says where the tokens of a target stand.
 
-    `Scorer.nll` and `token_spans` belong together: the nats of a target are those of its spans, one for one.
+    `Scorer.nll` and `token_spans` belong together: the nats of a target are those of its spans, one for one. A scorer
+    that also has ``session()`` gives with it a scorer of the same numbers that may keep what it read from one call to
+    the next; what asks with growing contexts, as `surprisal` does, opens one.
     """
 
     def token_spans(self, targets: Sequence[str], /) -> list[list[Span]]:

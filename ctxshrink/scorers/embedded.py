@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from ctxshrink._lru import LruCache, digest
 from ctxshrink.errors import ConfigError, ModelError
 from ctxshrink.models import SCORER, load_session, load_tokenizer, read_config, read_file
+from ctxshrink.scorers._chunks import Chunk, Known, place
+from ctxshrink.scorers._kept import Block, Blocks, Session
 from ctxshrink.scorers._mixture import Mixture
 from ctxshrink.scorers._ngrams import FILE, NgramTable
-from ctxshrink.scorers._offsets import tile
+from ctxshrink.scorers._offsets import TokenScorer, tile
 from ctxshrink.scorers._pairs import score_distinct
 from ctxshrink.scorers._windows import Window, group_windows, split_windows
 from ctxshrink.tokens import well_formed
@@ -29,41 +31,22 @@ _ROWS = 8
 """Chunks a run: bounds the logits to 8 * 64 * vocabulary floats, 25 MB."""
 _GROUP = 8192
 """Tokens whose keys and values are held at once: 8 kB each, 64 MB."""
+_SESSION_BYTES = 2**27
+"""Keys and values that a session holds: those of 16,384 tokens."""
 _DECIMALS = 3
 _MIXED = 32768
 """Tokens of windows that are mixed at once; bounds the pairs of places to a few dozen MB."""
 
 _cache: LruCache[NDArray[np.float32]] = LruCache(8_000_000)
-_Key: TypeAlias = "tuple[int, tuple[int, ...]]"
-
-
-class _Node:
-    """A chunk of tokens after a chain of parent chunks: what several texts with one beginning share.
-
-    Attributes:
-        chain: Its ancestors from the first chunk on.
-        ids: Its tokens, at most a chunk.
-        shared: True when another chunk follows, so that its keys and values are needed.
-        wanted: (position in the chunk, token expected next, where the nats go).
-        cache: Keys and values, (layers, 2, kv heads, chunk, head size), once computed.
-    """
-
-    __slots__ = ("cache", "chain", "ids", "shared", "wanted")
-
-    def __init__(self, chain: tuple[_Node, ...], ids: tuple[int, ...]) -> None:
-        self.chain, self.ids = chain, ids
-        self.shared = False
-        self.wanted: list[tuple[int, int, tuple[int, int]]] = []
-        self.cache: NDArray[np.float32] | None = None
 
 
 class EmbeddedScorer:
     """Negative log-likelihoods by the embedded causal model; implements `ctxshrink.scorers.TokenScorer`.
 
     Texts are read in chunks of 64 tokens at fixed positions. Equal chunks after equal beginnings are computed once per
-    call: several targets after one context, or a context that continues another, pay for the common part once. As all
-    chunks of a run have the same shape and the arithmetic is float32 per row, a pair's numbers do not depend on what
-    else is in the call; they are rounded to 0.001 nats.
+    call, or once per `session`: several targets after one context, or a context that continues another, pay for the
+    common part once. As all chunks of a run have the same shape and the arithmetic is float32 per row, a pair's numbers
+    do not depend on what else is in the call or was in the session; they are rounded to 0.001 nats.
 
     A context longer than the window is cut at the left, in steps of 128 tokens. A target that does not fit is scored
     in pieces of half a window, each after as much of the text before it as fits. Context and target are tokenized
@@ -114,7 +97,20 @@ class EmbeddedScorer:
         Raises:
             ModelError: The model cannot be loaded or gives no finite numbers.
         """
-        return score_distinct(pairs, self.max_context, self._look_up if self._cached else self._compute)
+        return self._nll(pairs, None)
+
+    def session(self) -> TokenScorer:
+        """The same scorer, and the same numbers, that keeps what it read from one call to the next.
+
+        What begins like a text of an earlier call is read from where they part, in chunks. It holds up to 128 MB, and
+        is for one thread.
+        """
+        blocks = Blocks(self._chunk, _SESSION_BYTES)
+        return Session(self, lambda pairs: self._nll(pairs, blocks))
+
+    def _nll(self, pairs: Sequence[tuple[str, str]], blocks: Blocks | None) -> list[NDArray[np.float32]]:
+        compute = partial(self._look_up if self._cached else self._compute, blocks=blocks)
+        return score_distinct(pairs, self.max_context, compute)
 
     def token_spans(self, targets: Sequence[str], /) -> list[list[Span]]:
         """Where the tokens of each target stand; see `ctxshrink.scorers.TokenScorer.token_spans`.
@@ -127,29 +123,34 @@ class EmbeddedScorer:
         )
         return [tile(e.offsets, len(t)) for e, t in zip(encodings, targets, strict=True)]
 
-    def _look_up(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
+    def _look_up(self, pairs: Sequence[tuple[str, str]], blocks: Blocks | None) -> list[NDArray[np.float32]]:
         """Scores of pairs that all differ, from the cache where they are there."""
         keys = [digest(self._sums, *pair) for pair in pairs]
         found = {k: nats.copy() for k in keys if (nats := _cache.get(k)) is not None}
         missing = {k: pair for k, pair in zip(keys, pairs, strict=True) if k not in found}
-        for key, nats in zip(missing, self._compute(list(missing.values())), strict=True):
+        for key, nats in zip(missing, self._compute(list(missing.values()), blocks), strict=True):
             found[key] = nats
             _cache.put(key, nats.copy())
         return [found[k] for k in keys]
 
-    def nll_windows(self, windows: Sequence[Window]) -> NDArray[np.float64]:
-        """The network's own nats, without a mixture, of the scored tokens of windows, one window after the other."""
+    def nll_windows(self, windows: Sequence[Window], blocks: Blocks | None = None) -> NDArray[np.float64]:
+        """The network's own nats, without a mixture, of the scored tokens of windows, one window after the other.
+
+        Args:
+            windows: What is scored.
+            blocks: What is known from earlier calls, and takes up what is read now.
+        """
         placed = [replace(w, pair=i, offset=0) for i, w in enumerate(windows)]
         out = [np.zeros(w.scored, dtype=np.float32) for w in placed]
         placed.sort(key=lambda w: w.tokens)  # what shares a beginning lies side by side
         for group in group_windows(placed, _GROUP):
-            self._score(group, out)
+            self._score(group, out, blocks)
         nats = np.concatenate([np.zeros(0, dtype=np.float32), *out]).astype(np.float64)
         if not np.isfinite(nats).all():
             raise ModelError(f"{self._folder / 'model.onnx'}: the model gave a likelihood that is not finite")
         return nats
 
-    def _compute(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
+    def _compute(self, pairs: Sequence[tuple[str, str]], blocks: Blocks | None) -> list[NDArray[np.float32]]:
         """Scores of pairs whose contexts were cut to what can matter."""
         ids = self._encode(pairs)
         windows = [
@@ -157,7 +158,7 @@ class EmbeddedScorer:
             for i, (context, target) in enumerate(pairs)
             for w in split_windows(i, ids[context], ids[target], self.max_context, self._bos)
         ]
-        nats = self.nll_windows(windows)
+        nats = self.nll_windows(windows, blocks)
         mixture = self._mixture()
         if mixture is not None and windows:
             ends = np.cumsum([w.scored for w in windows])
@@ -182,38 +183,22 @@ class EmbeddedScorer:
         )
         return {text: e.ids for text, e in zip(texts, encodings, strict=True)}
 
-    def _score(self, windows: Sequence[Window], out: list[NDArray[np.float32]]) -> None:
-        levels: list[list[_Node]] = []
-        known: dict[_Key, _Node] = {}
+    def _score(self, windows: Sequence[Window], out: list[NDArray[np.float32]], blocks: Blocks | None) -> None:
+        levels: list[list[Chunk]] = []
+        known: Known = {}
         for window in windows:
-            self._place(window, levels, known)
+            place(window, self._chunk, levels, known, blocks)
         session = load_session(self._folder, self._threads)
         for depth, nodes in enumerate(levels):
-            for first in range(0, len(nodes), _ROWS):
-                self._run(session, depth, nodes[first : first + _ROWS], out)
+            unread = [n for n in nodes if n.wanted or n.cache is None]
+            for first in range(0, len(unread), _ROWS):
+                batch = unread[first : first + _ROWS]
+                self._run(session, depth, batch, out)
+                for node in batch:
+                    if blocks is not None and node.key and node.cache is not None:
+                        blocks.put(node.key, Block(node.cache, node.cache.nbytes))
 
-    def _place(self, window: Window, levels: list[list[_Node]], known: dict[_Key, _Node]) -> None:
-        """Puts a window's chunks into the tree and notes which tokens are wanted of each."""
-        read, size = window.tokens[:-1], self._chunk
-        chain: tuple[_Node, ...] = ()
-        for depth, start in enumerate(range(0, len(read), size)):
-            ids = read[start : start + size]
-            key = (id(chain[-1]) if chain else 0, ids)
-            node = known.get(key)
-            if node is None:
-                node = known[key] = _Node(chain, ids)
-                if depth == len(levels):
-                    levels.append([])
-                levels[depth].append(node)
-            if chain:
-                chain[-1].shared = True
-            chain = (*chain, node)
-        begin = len(window.tokens) - window.scored
-        for i, token in enumerate(window.tokens[begin:]):
-            position = begin + i - 1
-            chain[position // size].wanted.append((position % size, token, (window.pair, window.offset + i)))
-
-    def _run(self, session: Any, depth: int, nodes: Sequence[_Node], out: list[NDArray[np.float32]]) -> None:
+    def _run(self, session: Any, depth: int, nodes: Sequence[Chunk], out: list[NDArray[np.float32]]) -> None:
         """Runs one batch of chunks that start at the same position."""
         size, rows = self._chunk, len(nodes)
         ids = np.full((rows, size), self._bos, dtype=np.int64)
@@ -221,15 +206,13 @@ class EmbeddedScorer:
         past = np.empty((layers, two, rows, heads, depth * size, width), dtype=np.float32)
         select: list[int] = []
         targets: list[int] = []
-        slots: list[tuple[int, int]] = []
         for row, node in enumerate(nodes):
             ids[row, : len(node.ids)] = node.ids
             for i, parent in enumerate(node.chain):
-                past[:, :, row, :, i * size : (i + 1) * size] = _cached(parent)
-            for position, token, slot in node.wanted:
+                past[:, :, row, :, i * size : (i + 1) * size] = parent.read()
+            for position, token, _ in node.wanted:
                 select.append(row * size + position)
                 targets.append(token)
-                slots.append(slot)
         # A few rows more or less would change which matrix kernel is used, and with it the last bits.
         padding = [0] * (-len(select) % 16 if select else 16)
         mask = np.zeros((size, (depth + 1) * size), dtype=np.float32)
@@ -245,10 +228,11 @@ class EmbeddedScorer:
                 "targets": np.asarray(targets + padding, dtype=np.int64),
             },
         )
+        slots = [slot for node in nodes for _, _, slot in node.wanted]
         for (pair, index), nats in zip(slots, nll[: len(slots)].tolist(), strict=True):
             out[pair][index] = nats
         for row, node in enumerate(nodes):
-            if node.shared:
+            if node.shared or node.key:
                 node.cache = present[:, :, row].copy()
 
 
@@ -261,9 +245,3 @@ def _load_mixture(folder: Path, described: str) -> Mixture:
         return Mixture.read(stored["mixture"], table)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'config.json'}: the mixture cannot be read: {error}") from error
-
-
-def _cached(node: _Node) -> NDArray[np.float32]:
-    if node.cache is None:  # levels are run in order, so this cannot happen
-        raise ModelError("a chunk was read before the one that it follows")
-    return node.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from ctxshrink.errors import ConfigError, MissingExtraError, ModelError
 from ctxshrink.scorers._encoding import LocalEncoder
+from ctxshrink.scorers._kept import Blocks, Session
+from ctxshrink.scorers._offsets import TokenScorer
 from ctxshrink.scorers._pairs import score_distinct
 from ctxshrink.scorers._windows import Window, split_windows
 from ctxshrink.types import Span
@@ -111,7 +114,18 @@ class TransformersScorer:
         Raises:
             ModelError: The model gives no finite numbers.
         """
-        return score_distinct(pairs, self.max_context, self._compute)
+        return score_distinct(pairs, self.max_context, partial(self._compute, blocks=None))
+
+    def session(self) -> TokenScorer:
+        """The same scorer that keeps what it read from one call to the next, where `reuses_prefixes`.
+
+        What begins like a text of an earlier call is read from about where they part. It holds up to 512 MB on the
+        model's device, and is for one thread.
+        """
+        blocks = self._model.blocks()
+        return Session(
+            self, lambda pairs: score_distinct(pairs, self.max_context, partial(self._compute, blocks=blocks))
+        )
 
     def token_spans(self, targets: Sequence[str], /) -> list[list[Span]]:
         """Where the tokens of each target stand; see `ctxshrink.scorers.TokenScorer.token_spans`.
@@ -121,13 +135,13 @@ class TransformersScorer:
         """
         return self._encoder.spans(targets)
 
-    def _compute(self, pairs: Sequence[tuple[str, str]]) -> list[NDArray[np.float32]]:
+    def _compute(self, pairs: Sequence[tuple[str, str]], blocks: Blocks | None) -> list[NDArray[np.float32]]:
         ids = self._encoder.encode(text for pair in pairs for text in pair)
         out = [np.full(len(ids[target]), np.nan, dtype=np.float32) for _, target in pairs]
         windows: list[Window] = []
         for i, (context, target) in enumerate(pairs):
             windows.extend(split_windows(i, ids[context], ids[target], self.max_context, self._encoder.start()))
-        self._model.nll(windows, out)
+        self._model.nll(windows, out, blocks)
         for nats in out:
             if not np.isfinite(nats).all():
                 raise ModelError(f"{self.name}: the model gave a likelihood that is not finite")

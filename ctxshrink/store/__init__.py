@@ -7,10 +7,10 @@ driver that the user installs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ctxshrink.distill.types import Derived
 from ctxshrink.errors import ConfigError, MissingExtraError, StoreError
@@ -31,6 +31,7 @@ from ctxshrink.store._tenant import Tenant
 __all__ = ["Store", "StoreError", "StoreStats", "reference"]
 
 _log = logging.getLogger("ctxshrink")
+T = TypeVar("T")
 
 
 def reference(text: str) -> str:
@@ -68,9 +69,9 @@ class Store:
     ) -> None:
         if not 0 < len(codec.encode(namespace)) <= MAX_KEY:
             raise ConfigError(f"namespace must have 1 to {MAX_KEY} bytes; got {namespace!r}")
-        if ttl is not None and not 0 < ttl < float("inf"):
+        if ttl is not None and not (isinstance(ttl, int | float) and 0 < ttl < float("inf")):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"ttl must be a positive number of seconds, or None to keep everything; got {ttl!r}")
-        if max_bytes is not None and max_bytes <= 0:
+        if max_bytes is not None and not (isinstance(max_bytes, int | float) and max_bytes > 0):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"max_bytes must be positive, or None for no limit; got {max_bytes!r}")
         self.namespace = namespace
         self.ttl = ttl
@@ -104,9 +105,12 @@ class Store:
         return [row["key"].decode() for row in new]
 
     def load(self, id: str) -> str | None:
-        """The original under an id; None where there is none: never saved here, expired, or another namespace's."""
+        """The original under an id; None where there is none: never saved here, expired, or another namespace's.
+
+        A damaged row is none, which is logged.
+        """
         found = self._tenant.read(rows.ORIGINALS, [codec.encode(id)])
-        return next((codec.decode(bytes(row["text"])) for row in found), None)
+        return next((self._readable(row, rows.text_of) for row in found), None)
 
     def remember(self, entries: Mapping[str, str]) -> None:
         """Keep decided texts under the caller's keys, all or none of them. An earlier text of a key is replaced.
@@ -118,11 +122,11 @@ class Store:
         self._tenant.write({rows.MEMOS: new}, self.ttl)
 
     def recall(self, keys: Sequence[str]) -> dict[str, str]:
-        """The texts that are remembered under these keys; a key without one is missing."""
+        """The texts that are remembered under these keys; a key without one, or with a damaged one, is missing."""
         digests = {key: codec.digest(codec.encode(key)) for key in keys}
         read = self._tenant.read(rows.MEMOS, list(digests.values()))
-        found = {bytes(row["key"]): codec.decode(bytes(row["text"])) for row in read}
-        return {key: found[digest] for key, digest in digests.items() if digest in found}
+        found = {bytes(row["key"]): self._readable(row, rows.text_of) for row in read}
+        return {key: text for key, digest in digests.items() if (text := found.get(digest)) is not None}
 
     def put(self, derived: Sequence[Derived], *, originals: Sequence[str] = ()) -> list[Derived]:
         """Keep distillates with their provenance, all or none of them.
@@ -170,7 +174,7 @@ class Store:
             raise ConfigError("get takes a list of sources; got one text")
         keys = {_derived.key(source, recipe): source for source in sources}
         read = self._tenant.read(rows.DERIVED, list(keys))
-        return {one.source: one for one in map(self._readable, read) if one is not None}
+        return {one.source: one for row in read if (one := self._readable(row, _derived.read)) is not None}
 
     def derived(self, recipe: str | None = None, *, uri: str | None = None) -> Iterator[Derived]:
         """All distillates, a few megabytes at a time, in an order that stays the same.
@@ -186,7 +190,7 @@ class Store:
         """
         after, until = (b"", rows.LAST) if recipe is None else _derived.recipe_range(recipe)
         pages = self._tenant.pages(rows.DERIVED, _derived.at(uri), after, until)
-        return (one for page in pages for one in map(self._readable, page) if one is not None)
+        return (one for page in pages for row in page if (one := self._readable(row, _derived.read)) is not None)
 
     def forget(self, *, sources: Sequence[str] | None = None, recipe: str | None = None, uri: str | None = None) -> int:
         """Remove distillates for which all that is said here holds. Originals stay until they expire.
@@ -274,13 +278,12 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self._database)!r}, namespace={self.namespace!r})"
 
-    def _readable(self, row: RowMapping) -> Derived | None:
+    def _readable(self, row: RowMapping, read: Callable[[RowMapping], T]) -> T | None:
         try:
-            return _derived.read(bytes(row["key"]), bytes(row["digest"]), bytes(row["provenance"]), bytes(row["text"]))
+            return read(row)
         except ValueError as error:
-            _log.warning(
-                "store %s: the distillate %s is damaged and left out: %s", self._database, row["key"].hex(), error
-            )
+            key = bytes(row["key"]).hex()
+            _log.warning("store %s: the row %s is damaged and left out: %s", self._database, key, error)
             return None
 
     def __getstate__(self) -> dict[str, Any]:

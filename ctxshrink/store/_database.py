@@ -38,9 +38,17 @@ class Database:
         self.in_memory = sql.in_memory(self._url)
         self._inherited: list[Engine] = []
         self._closed = False
-        self._open()
-        with translated(self._url, "open"):
-            set_up(self._engine)
+        try:
+            with translated(self._url, "open"):
+                self._open()
+                try:
+                    set_up(self._engine)
+                except BaseException:
+                    self._engine.dispose()
+                    raise
+        except (TypeError, ValueError) as error:  # A driver gets the URL's options as arguments, and SQLite its path.
+            said = _hidden(str(error), _secrets(self._url))
+            raise StoreError(f"the store's url has a path or an option that its driver does not take: {said}") from None
 
     def __str__(self) -> str:
         return sql.shown(self._url)
@@ -106,15 +114,21 @@ def translated(url: URL, doing: str) -> Generator[None]:
     except (SQLAlchemyError, OSError) as error:
         detail = str(error.orig if isinstance(error, DBAPIError) else error).strip()
         secrets = [s for s in _secrets(url) if s in str(error) or s in detail]
-        for secret in secrets:
-            detail = detail.replace(secret, "***")
+        detail = _hidden(detail, secrets)
         message = f"could not {doing} the store at {sql.shown(url)}: {detail}{_advice(detail, doing)}"
         raise StoreError(message) from (None if secrets else error)
 
 
 def _secrets(url: URL) -> list[str]:
-    options = [v for k, v in url.query.items() if isinstance(v, str) and any(s in k.lower() for s in _SECRETS)]
+    named = [v for k, v in url.query.items() if any(s in k.lower() for s in _SECRETS)]
+    options = [text for v in named for text in ((v,) if isinstance(v, str) else v)]
     return [s for s in (str(url.password or ""), *options) if s]
+
+
+def _hidden(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 def _advice(detail: str, doing: str) -> str:

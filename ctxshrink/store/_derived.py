@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, func
 from ctxshrink.distill.types import Derived, Distillate, Setting
 from ctxshrink.errors import ConfigError
 from ctxshrink.store import _codec as codec
-from ctxshrink.store._rows import batches
+from ctxshrink.store._rows import Columns, batches
 from ctxshrink.store._schema import derived as table
 from ctxshrink.types import Span
 
@@ -103,12 +103,13 @@ def seal(provenance: bytes, text: bytes) -> bytes:
     return codec.digest(provenance + b"\0" + text)
 
 
-def read(key: bytes, digest: bytes, provenance: bytes, text: bytes) -> Derived:
+def read(row: Columns) -> Derived:
     """A distillate from its columns.
 
     Raises:
         ValueError: They do not belong together, or are not what `row` writes.
     """
+    key, digest, provenance, text = (bytes(row[name]) for name in ("key", "digest", "provenance", "text"))
     if seal(provenance, text) != digest:
         raise ValueError("its digest is another")
     if len(key) != _RECIPE_BYTES + 32:

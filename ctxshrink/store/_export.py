@@ -111,19 +111,19 @@ def _encode(value: Mapping[str, Any]) -> bytes:
 
 
 def _line(tenant: Tenant, shelf: Shelf, row: RowMapping) -> bytes | None:
-    key, digest, text = bytes(row["key"]), bytes(row["digest"]), bytes(row["text"])
+    key, digest = bytes(row["key"]), bytes(row["digest"])
     told: dict[str, Any] = {"kind": shelf.name}
     try:
         if shelf is rows.DERIVED:
             provenance = bytes(row["provenance"])
-            one = _derived.read(key, digest, provenance, text)
+            one = _derived.read(row)
             told |= {"source": one.source, "recipe": one.recipe, "provenance": json.loads(codec.decode(provenance))}
-        elif codec.digest(text) != digest:
-            raise ValueError("its digest is another")
-        elif shelf is rows.MEMOS:
-            told["key"] = key.hex()
+            said = one.distillate.text
+        else:
+            said = rows.text_of(row)
+            told |= {"key": key.hex()} if shelf is rows.MEMOS else {}
         told |= {name: row[name] for name in _TIMES}
-        return _encode(told | {"digest": digest.hex(), "text": codec.decode(text)})
+        return _encode(told | {"digest": digest.hex(), "text": said})
     except ValueError as error:
         _log.warning("store %s: the %s %s is damaged and left out: %s", tenant.database, shelf.name, key.hex(), error)
         return None
@@ -184,7 +184,8 @@ def _row(told: Mapping[str, Any]) -> tuple[Shelf, dict[str, Any]]:
     if shelf is rows.DERIVED:
         key, text = _derived.key(told["source"], told["recipe"]), codec.encode(told["text"])
         provenance = _derived.dump(told["provenance"])
-        row = _derived.columns(_derived.read(key, digest, provenance, text).uri, key, digest, provenance, text)
+        row = _derived.columns("", key, digest, provenance, text)
+        row["uri"] = _derived.origin(_derived.read(row).uri)
     else:
         row = rows.text_row(None if shelf is rows.ORIGINALS else bytes.fromhex(told["key"]), told["text"])
         if row["digest"] != digest:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, or_, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, Table, and_, bindparam, delete, or_, select, true, update
 
 from ctxshrink.store import _codec as codec
 from ctxshrink.store._schema import MEMO, ORIGINAL, derived, texts
 
+Columns: TypeAlias = Mapping[str, Any] | RowMapping
+"""A row, by the names of its columns."""
 BATCH: Final = 500
 """Rows of one statement."""
 PAGE_BYTES: Final = 4 << 20
@@ -81,6 +83,18 @@ def text_row(key: bytes | None, text: str) -> dict[str, Any]:
         "size": len(data),
         "text": data,
     }
+
+
+def text_of(row: Columns) -> str:
+    """The text of an original or a decided text.
+
+    Raises:
+        ValueError: The row is damaged.
+    """
+    data = bytes(row["text"])
+    if codec.digest(data) != bytes(row["digest"]):
+        raise ValueError("its digest is another")
+    return codec.decode(data)
 
 
 def stamp(row: Mapping[str, Any], owner: bytes, ttl: float | None, kind: int | None = None) -> dict[str, Any]:

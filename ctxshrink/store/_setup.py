@@ -12,7 +12,9 @@ from ctxshrink.errors import StoreError
 from ctxshrink.store import _sql as sql
 from ctxshrink.store._schema import VERSION, metadata, schema
 
-_TRIES: Final = 6
+_TRIES: Final = 8
+_RACE: Final = ("locked", "exist", "concurrent DDL")
+"""In the words of SQLite, PostgreSQL and MySQL, and MariaDB: someone else makes the same tables right now."""
 
 
 def set_up(engine: Engine) -> None:
@@ -31,7 +33,7 @@ def set_up(engine: Engine) -> None:
                     _bring_up(connection)
             return
         except DBAPIError as error:  # Where another process sets up the same database right now, wait for it.
-            race = isinstance(error, IntegrityError) or any(word in str(error.orig) for word in ("locked", "exist"))
+            race = isinstance(error, IntegrityError) or any(word in str(error.orig) for word in _RACE)
             if attempt == _TRIES - 1 or not (race or sql.collided(error)):
                 raise
             time.sleep(0.05 * 2**attempt)

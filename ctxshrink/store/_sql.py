@@ -31,6 +31,7 @@ BUSY_SECONDS: Final = 30
 """How long SQLite waits for another writer, unless the URL says ``?timeout=…``."""
 
 _WRITES: Final = "ctxshrink_writes"
+_KNOWN: Final = ("sqlite", "postgresql", "mysql", "mariadb")
 _COLLISIONS: Final = {"40P01", "40001", 1213, 1205}
 """PostgreSQL's deadlock and serialization failure, MySQL's deadlock and lock wait timeout."""
 
@@ -46,6 +47,8 @@ def parse(url: str) -> URL:
     try:
         parsed = make_url(url)
         dialect = parsed.get_dialect()
+        if parsed.get_backend_name() not in _KNOWN:
+            raise _unknown(parsed.get_backend_name())
         dialect.import_dbapi()
     except NoSuchModuleError:
         raise StoreError(f"the store's url names an unknown database; {hint}") from None
@@ -68,7 +71,12 @@ def shown(url: URL) -> str:
 
 def in_memory(url: URL) -> bool:
     """True for a database that lives in this process only."""
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+    if url.get_backend_name() != "sqlite":
+        return False
+    path = url.database or ":memory:"
+    return path == ":memory:" or (
+        path.startswith("file:") and (":memory:" in path or url.query.get("mode") == "memory")
+    )
 
 
 def connect(url: URL) -> Engine:
@@ -174,4 +182,8 @@ def _upsert(dialect: str, table: Table, replaced: tuple[str, ...], added: tuple[
         insertion = (postgresql if dialect == "postgresql" else sqlite).insert(table)
         key = [column.name for column in table.primary_key]
         return insertion.on_conflict_do_update(index_elements=key, set_=changes(insertion.excluded))
-    raise StoreError(f"the store knows SQLite, PostgreSQL, MySQL and MariaDB, not {dialect!r}")
+    raise _unknown(dialect)
+
+
+def _unknown(dialect: str) -> StoreError:
+    return StoreError(f"the store knows SQLite, PostgreSQL, MySQL and MariaDB, not {dialect!r}")

@@ -1,7 +1,8 @@
 """ctxshrink in LangChain: documents, loaders, retrievers, messages, agents.
 
 Importing this package also teaches `ctxshrink.Shrinker.shrink_messages` to read LangChain messages. The middleware
-needs the package ``langchain`` beside ``langchain-core``; it is loaded when it is first asked for.
+needs the package ``langchain`` beside ``langchain-core``, the chat model needs torch and transformers; they are loaded
+when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,11 @@ from .retriever import CtxShrinkRetriever
 from .summarizer import CtxShrinkSummarizer
 
 if TYPE_CHECKING:
+    from .chat_hf import ChatCompressedHF
     from .middleware import CtxShrinkMiddleware
 
 __all__ = [
+    "ChatCompressedHF",
     "CtxShrinkCompressor",
     "CtxShrinkLoader",
     "CtxShrinkMiddleware",
@@ -39,6 +42,10 @@ register(LangChainFormat())
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ChatCompressedHF":
+        from .chat_hf import ChatCompressedHF
+
+        return ChatCompressedHF
     if name != "CtxShrinkMiddleware":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

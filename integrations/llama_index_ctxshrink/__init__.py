@@ -1,4 +1,9 @@
-"""ctxshrink in LlamaIndex: a node postprocessor, ingestion transforms and a memory block."""
+"""ctxshrink in LlamaIndex: a node postprocessor, ingestion transforms, a memory block and a local LLM.
+
+The LLM needs torch and transformers; it is loaded when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from ctxshrink.errors import MissingExtraError
 
@@ -12,4 +17,22 @@ from .expand import expand_tool
 from .memory import CompressedHistoryBlock
 from .nodes import CtxShrinkPostprocessor, CtxShrinkTransform
 
-__all__ = ["CompressedHistoryBlock", "CtxShrinkDistill", "CtxShrinkPostprocessor", "CtxShrinkTransform", "expand_tool"]
+if TYPE_CHECKING:
+    from .compressed_hf import CompressedHuggingFaceLLM
+
+__all__ = [
+    "CompressedHistoryBlock",
+    "CompressedHuggingFaceLLM",
+    "CtxShrinkDistill",
+    "CtxShrinkPostprocessor",
+    "CtxShrinkTransform",
+    "expand_tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "CompressedHuggingFaceLLM":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .compressed_hf import CompressedHuggingFaceLLM
+
+    return CompressedHuggingFaceLLM

@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from ctxshrink.bench import lingua as module
 from ctxshrink.bench.lingua import paces
 from ctxshrink.bench.lingua_command import lingua
 from ctxshrink.models import SCORER
@@ -39,13 +40,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_work_is_measured(folder: Path) -> None:
     found = {p.work: p for p in paces(str(folder), documents=2, runs=1)}
-    assert len(found) == 4
+    assert len(found) == 5
     assert all(p.ours > 0 and p.tokens > 400 for p in found.values())
-    ranking = found["coarse ranking"]
-    assert ranking.theirs is not None
-    assert not ranking.error
-    for pace in found.values():
-        assert (pace.theirs is None) == bool(pace.error)
+    for name, pace in found.items():
+        assert pace.theirs is not None, pace.error
+        assert not pace.error
+        assert (pace.kept is None) == (pace.their_kept is None) == (name == "coarse ranking")
+    assert all(p.kept <= 0.5 for p in found.values() if p.kept is not None)
+    short, long = found["words left out, no question"], found["long texts, no question"]
+    assert short.their_kept is not None
+    assert long.their_kept is not None
+    assert short.their_kept > 0.6  # one window of it is pruned
+    assert long.their_kept < short.their_kept
+
+
+def test_how_the_package_raises_is_in_the_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError("another cache")
+
+    monkeypatch.setattr(module._OldCaches, "__call__", broken)
+    for pace in paces(str(folder), documents=1, runs=1):
+        assert pace.theirs is None
+        assert pace.their_kept is None
+        assert "another cache" in pace.error
 
 
 def test_the_command_prints_a_row_for_each(folder: Path) -> None:
@@ -56,4 +73,4 @@ def test_the_command_prints_a_row_for_each(folder: Path) -> None:
     )
     assert result.exit_code == 0
     assert "coarse ranking" in result.output
-    assert "one long text" in result.output
+    assert "long texts" in result.output

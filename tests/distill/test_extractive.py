@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ctxshrink import KeepRatio, PerplexityGuardrail, Shrinker
+from ctxshrink.compressors.extractive import ExtractiveCompressor
 from ctxshrink.distill import Distiller, Source, recipe_key
 from ctxshrink.distill.extractive import ExtractiveDistiller
 from ctxshrink.errors import ConfigError
 from ctxshrink.testing import BrokenCompressor, FakeScorer, ScriptedGuardrail, WordCounter
+from ctxshrink.types import Call, Candidate, Job
 from tests.strategies import LOG_LINES, PROPERTY, texts
 
 REPORT = (
@@ -130,6 +136,41 @@ def test_the_recipe_names_every_setting() -> None:
     ]
     assert len(set(different)) == len(different)
     assert keys(counter=WordCounter()) == keys()
+
+
+class Judge:
+    """A language model for the guardrail, in a folder of its own."""
+
+    name = "/home/someone/judge"
+
+    def nll(self, pairs: Sequence[tuple[str, str]], /) -> list[NDArray[np.float32]]:
+        return [np.zeros(1, dtype=np.float32) for _ in pairs]
+
+
+class Reader:
+    """A compressor of somebody else, with settings."""
+
+    name = "reader"
+
+    def __init__(self, model: str | Path = "small", *, strict: bool = False, threads: int = 1, other: object = None):
+        self.model, self._strict, self.threads = model, strict, threads
+
+    def compress(self, jobs: Sequence[Job], call: Call, /) -> list[Candidate]:
+        return [Candidate(job.segment.text) for job in jobs]
+
+
+def test_the_recipe_names_what_the_parts_were_made_with() -> None:
+    """Else what another model made would be taken for its work."""
+
+    def parts(**settings: Any) -> list[object]:
+        recipe = ExtractiveDistiller(0.5, shrinker=quick(**settings)).recipe
+        return [recipe["compressors"], recipe["guardrail"]]
+
+    assert parts(compressors=[Reader(), Reader(threads=8), ExtractiveCompressor()])[0] == "reader,reader,extractive"
+    made = [Reader(Path("/home/someone/large")), Reader(strict=True), ExtractiveCompressor(structure=False)]
+    assert parts(compressors=made)[0] == "reader(model=large),reader(strict=True),extractive(structure=False)"
+    assert parts(guardrail=PerplexityGuardrail(Judge()))[1] == "perplexity(max_miss_rate=0.05, scorer=judge)"
+    assert parts(guardrail=PerplexityGuardrail())[1] == "perplexity(max_miss_rate=0.05)"
 
 
 def test_the_recipe_is_the_same_in_another_process_and_after_work() -> None:

@@ -28,6 +28,7 @@ class Failing:
 BAD = {
     "429": Answer({"error": "slow down"}, 429, {"Retry-After": "0"}),
     "500": Answer(b"oops", 500),
+    "529": Answer(b"overloaded", 529),
     "503": Answer({"error": {"message": "overloaded"}}, 503),
     "not JSON": Answer(b"<html>gateway</html>"),
     "truncated": Answer(b'{"choices": [{"mess', headers={"Content-Length": "500"}),

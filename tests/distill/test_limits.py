@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from ctxshrink.distill._calls import Caller, Unanswered
 from ctxshrink.distill.limits import Limits, Meter, Spent, Usage
-from ctxshrink.distill.llms import Completion
+from ctxshrink.distill.llms import Completion, OpenAIEndpoint
 from ctxshrink.errors import ConfigError
 from ctxshrink.testing import WordCounter
 
@@ -169,3 +170,53 @@ def test_a_try_without_an_answer_counts_with_all_it_may_have_cost() -> None:
 def test_what_is_wrong_raises(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
         Limits(**{name: value})  # pyright: ignore[reportArgumentType]
+
+
+class ConnectError(Exception):
+    """As httpx calls it."""
+
+
+@pytest.mark.parametrize("error", [ConnectError(), ConnectionRefusedError()])
+def test_a_try_without_a_connection_costs_no_tokens(error: Exception) -> None:
+    clock = Clock()
+    caller = Caller(Failing(error), WordCounter(), Limits(), sleep=clock.sleep, clock=clock)
+    caller.ask("s", "u", 10)
+    assert caller.usage == Usage(calls=2, input_tokens=18, output_tokens=1, failed=1)
+
+
+def test_a_server_that_is_down_spends_no_tokens() -> None:
+    caller = Caller(OpenAIEndpoint("http://127.0.0.1:9", "m"), WordCounter(), Limits(tries=1), sleep=lambda _: None)
+    with pytest.raises(Unanswered, match="connection failed"):
+        caller.ask("s", "u", 10)
+    assert caller.usage == Usage(calls=1, failed=1)
+
+
+def test_what_a_client_library_says_is_not_kept() -> None:
+    """Addresses in its errors may hold a key, and what a server says may repeat the text."""
+    status = Status(400)
+    status.args = ("400 for https://host.example/v1?key=hunter2: the secret text",)
+    for error, said in ((status, "Status (status 400)"), (ValueError("hunter2"), "ValueError")):
+        with pytest.raises(Unanswered) as caught:
+            ask(Failing(error), Clock())
+        assert str(caught.value) == said
+
+
+def test_a_pause_ends_where_the_answer_is_not_wanted_any_more() -> None:
+    stop, llm = threading.Event(), Failing(Status(429, **{"retry-after": "50"}))
+    caller = Caller(llm, WordCounter(), Limits(patience=60))
+    said: list[str] = []
+
+    def work() -> None:
+        try:
+            caller.ask("s", "u", 10, stop=stop)
+        except Unanswered as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while not llm.asked:
+        time.sleep(0.001)
+    stop.set()
+    thread.join(30)
+    assert (said, llm.asked) == (["interrupted"], 1)
+    assert caller.usage.output_tokens == 0

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NEEDS = {
     "distilled_corpus": ("langchain_core", "sqlalchemy"),
+    "kv_cache": ("torch", "transformers", "onnx"),
     "langchain_agent": ("langchain", "langchain_core"),
     "langchain_rag": ("langchain_core",),
     "llamaindex_agent": ("llama_index.core",),
@@ -23,6 +24,7 @@ SAYS = {
     "distilled_corpus": "distilled 0, unchanged 3",
     "decorator": "the deposit is 250 euros",
     "observe": "6 reused strings would have been missed",
+    "kv_cache": "from the file: ",
     "langchain_rag": "Smoke detectors must be tested every 6 months",
     "langchain_agent": "answer: web-2 could not reach db-1 at 09:41.",
     "llamaindex_agent": "The harbour depot has 31 free bays.",

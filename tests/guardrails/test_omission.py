@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ctxshrink.compressors._index import index
 from ctxshrink.guardrails import load_detector
-from ctxshrink.guardrails._omission import FEATURES, Omission, _View, output_omission, segment_omissions
+from ctxshrink.guardrails._omission import FEATURES, Omission, output_omission, segment_omissions
+from ctxshrink.guardrails._views import View
 from ctxshrink.testing import call_for
 from ctxshrink.text import _substrings
 from ctxshrink.types import Call, Span, Trial
@@ -140,7 +141,7 @@ def test_without_spans_the_units_are_looked_up(sentences: list[str], chosen: set
 def test_a_unit_is_looked_up_letter_by_letter(text: str, start: int, end: int) -> None:
     call = call_for([text])
     trial = Trial(call.segments[0], text[start : max(start, len(text) - end)])
-    view = _View.of(call, trial)
+    view = View.of(call, trial)
     units = [view.idx.text(unit) for unit in range(view.idx.size)]
     assert view.left_out(trial).tolist() == [float(unit not in trial.text) for unit in units]
 

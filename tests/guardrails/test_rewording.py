@@ -35,6 +35,12 @@ STOCK = (
     "Invoice INV-2291 was issued to Corvella on 2024-05-13 for 48 units. Invoice INV-2307 was issued to Bramley on "
     "2024-06-02 for 112 units. The warehouse in Ostrava does not accept returns. Payment is due within 30 days."
 )
+TRUCK = (
+    "Truck 9 left Ulm on May 8, 2016 with its former driver and three dogs. Its cargo weighed 12 tonnes in 2016 and 14 "
+    "tonnes in 2018. The northern depot is part of the Ostrava group. Bramley runs the southern depot. Temporary staff "
+    "sleep in the northern depot, which is often closed. The windows are never cleaned on Sundays. The doors are "
+    "painted green."
+)
 
 SAME = [
     (HARBOUR, "Harbour office: Quay Street since 2019."),
@@ -54,6 +60,13 @@ SAME = [
     (STOCK, "INV-2291: 48 units, 2024-05-13, Corvella.\nINV-2307: 112 units, 2024-06-02, Bramley."),
     (STOCK, "Corvella was billed for 48 units on 2024-05-13 (INV-2291)."),
     (STOCK, "No returns at the Ostrava warehouse; payment within 30 days."),
+    (PUMP, "Bob got 70 apples on March 3."),
+    (HARBOUR, "Crane: lifts 40 tonnes at most; use in wind above 17 m/s is forbidden."),
+    (TRUCK, "Truck 9 left Ulm on 8 May 2016, with the former driver and three dogs."),
+    (TRUCK, "Truck 9 left Ulm on May 8, 2016 with its former driver and 3 dogs."),
+    (TRUCK, "Its cargo weighed 12 tonnes in 2016 and 14 tonnes in 2018."),
+    (TRUCK, "Cargo: 12 tonnes (2016), 14 tonnes (2018)."),
+    (TRUCK, "The northern depot is part of the Ostrava group, and Bramley runs the southern one."),
     (ZUG, "Zug nach Gera: 9.30 Uhr, 24 Euro, 50 Minuten, kein Halt in Jena."),
     (TRAIN, "Train de Lyon : départ à 7 h 15, pas d'arrêt à Dijon, billet 48 euros, réservation 3 euros."),
 ]
@@ -76,6 +89,14 @@ OTHER = [
     (PUMP, "Bob did not get 70 apples on 3 March.", "negations"),
     (PUMP, "Key: seen by somebody since.", "negations"),
     (PUMP, "The red valve decreased the pressure from 5 to 7 bar.", "replaced"),
+    (TRUCK, "Truck 9 left Ulm on May 8, 2016 with its latter driver and three dogs.", "replaced"),
+    (TRUCK, "Its cargo weighed 14 tonnes in 2016 and 12 tonnes in 2018.", "swapped"),
+    (TRUCK, "Its cargo weighed 12 tonnes in 2018 and 14 tonnes in 2016.", "swapped"),
+    (TRUCK, "The northern depot isn't part of the Ostrava group.", "negations"),
+    (TRUCK, "The northern depot is part of the Bramley group.", "swapped"),
+    (TRUCK, "Ostrava runs the northern depot, which isn't often closed.", "negations"),
+    (TRUCK, "The windows are never cleaned on Sundays, and the doors aren't painted green.", "negations"),
+    (TRUCK, "Permanent staff sleep in the northern depot.", "replaced"),
     (STOCK, "INV-2291: 112 units, 2024-05-13, Corvella.", "swapped"),
     (STOCK, "INV-2292: 48 units, 2024-05-13.", "altered"),
     (STOCK, "INV-2291: 48 units, 2024-05-31.", "altered"),

@@ -34,6 +34,17 @@ def test_only_the_middleware_needs_more_than_the_core(framework: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [("langchain_ctxshrink", "ChatCompressedHF"), ("llama_index_ctxshrink", "CompressedHuggingFaceLLM")],
+)
+def test_only_the_local_models_need_torch(package: str, name: str) -> None:
+    code = f"import sys; sys.modules['torch'] = None; import {package} as p; assert not hasattr(p, 'other'); p.{name}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f'MissingExtraError: {name} needs an optional package: pip install "ctxshrink[kv]"' in done.stderr
+
+
 @pytest.mark.parametrize("module", ["ctxshrink.store", "ctxshrink.bench.store_run"])
 def test_the_store_names_its_extra(module: str) -> None:
     code = f"import sys; sys.modules['sqlalchemy'] = None; import {module}"

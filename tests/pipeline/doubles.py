@@ -57,13 +57,17 @@ class DiesOnce(FirstHalf):
     Args:
         word: What it dies of.
         done: The file.
+        again: Each time, whatever the file says.
     """
 
     word: str = "\0death"
     done: Path = Path("died")
+    again: bool = False
 
     def distill(self, sources: Sequence[Source], /) -> list[Distillate]:
         if any(self.word in source.text for source in sources):
+            if self.again:
+                os.kill(os.getpid(), signal.SIGKILL)
             die_once(self.done)
         return super().distill(sources)
 

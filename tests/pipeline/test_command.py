@@ -137,6 +137,10 @@ def test_a_store_that_fails_ends_with_report_and_error(
         (["--facts", "--max-calls", "5"], "are for --llm"),
         (["--facts", "--llm", "http://localhost:1/v1", "--model", "m", "--requests-per-minute", "0"], "per_minute"),
         (["--facts", "--llm", "nowhere", "--model", "m"], "http"),
+        (
+            ["--facts", "--llm", "http://localhost:1", "--model", "m", "--max-calls", "3", "--workers", "4"],
+            "--max-calls 3 leaves no request to each of 4 workers",
+        ),
         (["--keep", "0.5", "--json", "no/such/folder/out.json"], "no such folder"),
         (["--keep", "0.5", "--json", "."], "is a folder"),
         (["--keep", "0.5", "--namespace", ""], "namespace"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,24 @@ def test_an_encrypted_file_is_skipped(tmp_path: Path) -> None:
     writer.encrypt("password", algorithm="RC4-128")
     writer.write(tmp_path / "a.pdf")
     assert list(read([tmp_path / "a.pdf"])) == [Skipped(f"{tmp_path}/a.pdf", "encrypted")]
+
+
+def test_a_file_that_is_encrypted_with_aes_says_what_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    keys = f"/U <{'00' * 48}> /O <{'00' * 48}> /UE <{'00' * 32}> /OE <{'00' * 32}> /Perms <{'00' * 16}>"
+    cipher = "/CF << /StdCF << /CFM /AESV3 /Length 32 >> >> /StmF /StdCF /StrF /StdCF"
+    locked = f"/Encrypt << /Filter /Standard /V 5 /R 6 /Length 256 /P -4 {keys} {cipher} >> /ID [<00> <00>] /Root"
+    path.write_bytes(pdf("Secret.").replace(b"/Root", locked.encode()))
+    needs = "" if find_spec("cryptography") else "with AES, which needs another package: pip install cryptography"
+    assert list(read([path])) == [Skipped(str(path), "encrypted", needs)]
+
+
+def test_a_page_with_too_much_text_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdf("The first page.", "Short."))
+    first, second = read([path], max_bytes=10)
+    assert first == Skipped(f"{path}#page=1", "larger than a document may be", "15 bytes")
+    assert second == Source("Short.", uri=f"{path}#page=2")
 
 
 def test_a_page_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from ctxshrink.cli import app
 from ctxshrink.distill import Derived, Source, content_hash, recipe_key
 from ctxshrink.errors import ConfigError, MissingExtraError
-from ctxshrink.pipeline import Files, StoppedError, run
+from ctxshrink.pipeline import Files, Skipped, StoppedError, run
 from ctxshrink.pipeline._cluster import joined, local_cluster
 from ctxshrink.pipeline.batch import DerivedStore
 from ctxshrink.pipeline.ray import run_on_ray
@@ -37,10 +37,10 @@ def cluster() -> Iterator[None]:
         yield
 
 
-def corpus(folder: Path) -> Files:
-    """The documents as files, two of them twice, and one that cannot be read."""
+def corpus(folder: Path, documents: Sequence[Source] = DOCUMENTS) -> Files:
+    """Documents as files, two more of which are copies, and one that cannot be read."""
     folder.mkdir()
-    for source in [*DOCUMENTS, replace(DOCUMENTS[5], uri="r41-copy"), replace(DOCUMENTS[50], uri="r52-copy")]:
+    for source in [*documents, replace(DOCUMENTS[5], uri="r41-copy"), replace(DOCUMENTS[50], uri="r52-copy")]:
         (folder / f"{source.uri}.txt").write_text(source.text, encoding="utf-8")
     (folder / "r30-torn.txt").write_bytes(b"\xff\xfe\x00")
     return Files([folder])
@@ -112,6 +112,14 @@ def test_what_is_wrong_on_a_worker_is_told_here(cluster: None, tmp_path: Path) -
     assert store.stats().rows == 0
 
 
+def test_a_document_that_kills_every_worker_fails_alone(cluster: None, tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/ray.db")
+    report = run_on_ray(DOCUMENTS[:6], partial(DiesOnce, word="Report 04 ", again=True), store, workers=1, batch=3)
+    assert (report.figures.distilled, report.figures.failed, report.figures.duplicates) == (5, 1, 0)
+    assert report.figures.problems == (Skipped("r04", "failed", "2 workers died while they distilled it"),)
+    assert run(DOCUMENTS[:6], FirstHalf(), store).figures.unchanged == 5
+
+
 def test_the_command(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
 
@@ -120,7 +128,8 @@ def test_the_command(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return contextlib.nullcontext()
 
     monkeypatch.setattr("ctxshrink.pipeline._cluster.local_cluster", running)
-    folder, stores = corpus(tmp_path / "corpus").paths[0], [f"sqlite:///{tmp_path}/{name}.db" for name in "ab"]
+    few = [*DOCUMENTS[:4], DOCUMENTS[5], DOCUMENTS[50]]  # The embedded distiller takes its time.
+    folder, stores = corpus(tmp_path / "corpus", few).paths[0], [f"sqlite:///{tmp_path}/{name}.db" for name in "ab"]
     for store, workers in zip(stores, "12", strict=True):
         command = ["distill", str(folder), "--store", store, "--keep", "0.5", "--workers", workers]
         done = CliRunner().invoke(app, command)
@@ -129,11 +138,18 @@ def test_the_command(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert started == [2]
     here, there = ({row.source: replace(row, created=0) for row in Store(url).derived()} for url in stores)
     assert here == there
-    assert len(here) == len(DOCUMENTS)
+    assert len(here) == len(few)
 
 
 def test_a_cluster_that_is_not_there(cluster: None) -> None:
     with pytest.raises(ConfigError, match="no Ray cluster could be joined at 'auto'"), joined("auto"):
+        pass
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nowhere.invalid:1", "127.0.0.1:99999"])
+def test_an_address_where_nobody_listens_is_told_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray tries for minutes"))
+    with pytest.raises(ConfigError, match=f"no Ray cluster could be joined at '{address}'"), joined(address):
         pass
 
 

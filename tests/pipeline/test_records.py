@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import lzma
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,23 @@ def test_what_follows_a_fault_in_a_list_is_skipped_with_it(
     assert isinstance(last, Skipped)
     assert (last.uri, last.reason) == (f"f.json#/{number}", reason)
     assert last.detail.startswith("from here on")
+
+
+def test_an_xz_file_gets_no_more_memory_than_is_its_due(tmp_path: Path) -> None:
+    """This one says that it needs a gigabyte to be unpacked."""
+    small = lzma.compress(b'"text"\n', filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 16}])
+    end = 12 + 4 * (small[12] + 1)  # of the header of its first block (The .xz File Format, 3.1)
+    block = small[12:16] + bytes([36]) + small[17 : end - 4]  # 36 is a dictionary of 2^30 bytes (5.3.1)
+    data = small[:12] + block + zlib.crc32(block).to_bytes(4, "little") + small[end:]
+    (path := tmp_path / "a.jsonl.xz").write_bytes(data)
+    [item] = read([path])
+    assert isinstance(item, Skipped)
+    assert "Memory usage limit exceeded" in item.detail
+
+
+def test_streams_of_xz_follow_each_other(tmp_path: Path) -> None:
+    many = b"".join(lzma.compress(b'"%d"\n' % i) + b"\0" * 4 * (i % 3) for i in range(5))
+    (path := tmp_path / "a.jsonl.xz").write_bytes(many)
+    assert [item.text for item in read([path]) if isinstance(item, Source)] == ["0", "1", "2", "3", "4"]
+    path.write_bytes(many + b"more")
+    assert [type(item) for item in read([path])][-1] is Skipped

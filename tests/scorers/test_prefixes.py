@@ -26,7 +26,7 @@ def test_every_scored_token_is_wanted_once_after_what_stands_before_it(
 ) -> None:
     windows = windows_of(texts)
     found: dict[tuple[int, int], tuple[tuple[int, ...], int]] = {}
-    for depth, level in enumerate(share_prefixes(windows, shortest)):
+    for depth, level in enumerate(share_prefixes(windows, shortest).levels):
         for node in level:
             assert node.ids
             assert len(node.chain()) == depth
@@ -46,18 +46,18 @@ def test_every_scored_token_is_wanted_once_after_what_stands_before_it(
 @given(texts=TEXTS)
 def test_with_no_shortest_prefix_every_prefix_is_read_once(texts: list[tuple[list[int], int]]) -> None:
     windows = windows_of(texts)
-    levels = share_prefixes(windows, 1)
+    levels = share_prefixes(windows, 1).levels
     prefixes = {w.tokens[:n] for w in windows for n in range(1, len(w.tokens))}
     assert sum(len(n.ids) for level in levels for n in level) == len(prefixes)
 
 
 def test_without_sharing_every_window_is_read() -> None:
     windows = windows_of([([1] * 40, 2)] * 3)
-    [level] = share_prefixes(windows, None)
+    [level] = share_prefixes(windows, None).levels
     assert [len(n.ids) for n in level] == [40] * 3
     assert not any(n.shared for n in level)
 
 
 def test_a_long_chain_of_prefixes_needs_no_recursion() -> None:
     windows = [Window(i, 0, (0,) * (2 * i + 2), 1) for i in range(500)]
-    assert len(share_prefixes(windows, 1)) == 500
+    assert len(share_prefixes(windows, 1).levels) == 500

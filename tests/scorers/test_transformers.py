@@ -97,12 +97,15 @@ def test_a_model_that_gives_no_numbers_is_an_error(tiny: Tiny) -> None:
 def tokens_read(scorer: Any, pairs: list[tuple[str, str]]) -> int:
     """Tokens that the model reads for the pairs, padding left out."""
     seen: list[int] = []
-    hook = scorer._model._base.register_forward_pre_hook(
-        lambda _, __, inputs: seen.append(int(inputs["attention_mask"][:, -inputs["input_ids"].shape[1] :].sum())),
-        with_kwargs=True,
-    )
+    run = scorer._model._run
+
+    def counted(batch: Any, *rest: Any, **named: Any) -> None:
+        seen.extend(len(node.ids) for node in batch)
+        run(batch, *rest, **named)
+
+    scorer._model._run = counted
     scorer.nll(pairs)
-    hook.remove()
+    scorer._model._run = run
     return sum(seen)
 
 

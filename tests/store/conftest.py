@@ -1,4 +1,4 @@
-"""Places for stores, on SQLite and on a real PostgreSQL server, and a clock that can be set forward."""
+"""Places for stores, on SQLite and on real PostgreSQL and MariaDB servers, and a clock that can be set forward."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -8,17 +8,28 @@ from typing import Any, TypeAlias
 import pytest
 
 from ctxshrink.store import Store
-from tests.store import postgres
+from tests.store import mariadb, postgres
 
 New: TypeAlias = Callable[..., Store]
 
 _numbers = itertools.count()
+SERVERS = ("postgresql", "mariadb")
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgres.Server]:
-    with postgres.running(durable=False) as running:
+    with postgres.running() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def maria() -> Iterator[mariadb.Server]:
+    with mariadb.running() as running:
+        yield running
+
+
+def new_database(request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue({"postgresql": "server", "mariadb": "maria"}[request.param]).new_database()
 
 
 @pytest.fixture
@@ -26,20 +37,18 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/store.db"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", *SERVERS])
 def url(request: pytest.FixtureRequest) -> str:
     """An empty database."""
-    if request.param == "sqlite":
-        return request.getfixturevalue("sqlite_url")
-    return request.getfixturevalue("server").new_database()
+    return request.getfixturevalue("sqlite_url") if request.param == "sqlite" else new_database(request)
 
 
-@pytest.fixture(scope="session", params=["memory", "postgresql"])
+@pytest.fixture(scope="session", params=["memory", *SERVERS])
 def new(request: pytest.FixtureRequest) -> New:
     """Opens empty stores; takes the settings of `Store.memory`."""
     if request.param == "memory":
         return Store.memory
-    url = request.getfixturevalue("shared_url")
+    url = new_database(request)
 
     def new(**settings: Any) -> Store:
         return Store(url, **({"namespace": f"one of its own, {next(_numbers)}"} | settings))
@@ -47,9 +56,11 @@ def new(request: pytest.FixtureRequest) -> New:
     return new
 
 
-@pytest.fixture(scope="session")
-def shared_url(server: postgres.Server) -> str:
-    return server.new_database()
+@pytest.fixture(scope="session", params=["memory", *SERVERS])
+def kept(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """One store for many examples, each of which clears it first: opening one costs more than most tests."""
+    with Store("sqlite://" if request.param == "memory" else new_database(request)) as store:
+        yield store
 
 
 class Clock:
@@ -72,9 +83,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=["sqlite", *SERVERS])
 def shared_urls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database for tests that leave it empty."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('shared')}/store.db"
-    return request.getfixturevalue("server").new_database()
+    return new_database(request)

@@ -54,23 +54,23 @@ def programs() -> Path | None:
     return installed[-1].parent if installed else None
 
 
-def unprivileged() -> str | None:
-    """Whom to run the server as: it refuses to be root. None: as who we are."""
+def unprivileged(own: str = "postgres") -> str | None:
+    """Whom to run the server as: it refuses to be root. None: as who we are.
+
+    Args:
+        own: Who is preferred.
+    """
     if os.geteuid() != 0:
         return None
     import pwd
 
     names = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody", "daemon") if name in names)
+    return next(name for name in (own, "nobody", "daemon") if name in names)
 
 
 @contextmanager
-def running(*, durable: bool) -> Iterator[Server]:
-    """A server, stopped in the end.
-
-    Args:
-        durable: Whether what was committed is on the disk, as in production; without it tests are faster.
-    """
+def running() -> Iterator[Server]:
+    """A server, stopped in the end."""
     home = programs()
     if home is None:
         missing("no PostgreSQL server is installed: initdb is neither on the PATH nor in /usr/lib/postgresql/*/bin")
@@ -85,7 +85,7 @@ def running(*, durable: bool) -> Iterator[Server]:
         options = ["-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         subprocess.run([home / "initdb", "-D", data, *options], check=True, capture_output=True, user=user, cwd=folder)
         settings = ["listen_addresses=", f"unix_socket_directories={folder}", "max_connections=200"]
-        settings += ["log_min_messages=fatal", "lc_messages=C", *([] if durable else _FAST)]
+        settings += ["log_min_messages=fatal", "lc_messages=C", *_FAST]
         command = [home / "postgres", "-D", data, *(word for setting in settings for word in ("-c", setting))]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, user=user, cwd=folder)

@@ -1,7 +1,6 @@
 """A database that version 1 wrote opens, keeps its rows, and works; whoever comes first brings it up to date."""
 
 import hashlib
-import multiprocessing
 import sqlite3
 import time
 
@@ -9,30 +8,32 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from ctxshrink.store import Store, StoreError, reference
-from tests.store.workers import open_at_once, up_to_date
+from tests.store.workers import context, open_at_once, up_to_date
 
 _TABLES = {
-    "sqlite": ("BLOB", "DOUBLE"),
-    "postgresql": ("BYTEA", "DOUBLE PRECISION"),
+    "sqlite": ("BLOB", "BLOB", "DOUBLE"),
+    "postgresql": ("BYTEA", "BYTEA", "DOUBLE PRECISION"),
+    "mariadb": ("VARBINARY(255)", "LONGBLOB", "DOUBLE"),
 }
 
 
 def old(url: str) -> None:
     """Write what version 1 wrote: its tables, an original and a decided text."""
     engine = create_engine(url)
-    data, real = _TABLES[engine.dialect.name]
+    name, data, real = _TABLES[engine.dialect.name]
+    quoted = engine.dialect.identifier_preparer.quote("key")
     now = time.time()
     with engine.begin() as connection:
         for statement in f"""
             CREATE TABLE ctxshrink_schema (version INTEGER NOT NULL, PRIMARY KEY (version));
             CREATE TABLE ctxshrink_texts (
-                namespace {data} NOT NULL, kind SMALLINT NOT NULL, key {data} NOT NULL, digest {data} NOT NULL,
+                namespace {name} NOT NULL, kind SMALLINT NOT NULL, {quoted} {name} NOT NULL, digest {name} NOT NULL,
                 size BIGINT NOT NULL, created {real} NOT NULL, used {real} NOT NULL, expires {real},
-                text {data} NOT NULL, PRIMARY KEY (namespace, kind, key));
+                text {data} NOT NULL, PRIMARY KEY (namespace, kind, {quoted}));
             CREATE INDEX ctxshrink_texts_used ON ctxshrink_texts (namespace, used, size);
             CREATE INDEX ctxshrink_texts_expires ON ctxshrink_texts (namespace, expires);
             CREATE TABLE ctxshrink_removed (
-                namespace {data} NOT NULL, expired BIGINT NOT NULL, evicted BIGINT NOT NULL, PRIMARY KEY (namespace));
+                namespace {name} NOT NULL, expired BIGINT NOT NULL, evicted BIGINT NOT NULL, PRIMARY KEY (namespace));
             INSERT INTO ctxshrink_schema (version) VALUES (1)
             """.split(";"):
             connection.execute(text(statement))
@@ -42,8 +43,8 @@ def old(url: str) -> None:
         ]:
             connection.execute(
                 text(
-                    "INSERT INTO ctxshrink_texts (namespace, kind, key, digest, size, created, used, expires, text) "
-                    "VALUES (:owner, :kind, :key, :digest, :size, :now, :now, NULL, :text)"
+                    f"INSERT INTO ctxshrink_texts (namespace, kind, {quoted}, digest, size, created, used, expires, "
+                    "text) VALUES (:owner, :kind, :key, :digest, :size, :now, :now, NULL, :text)"
                 ),
                 {
                     "owner": b"default",
@@ -85,9 +86,9 @@ def test_it_becomes_what_a_new_one_is(sqlite_url: str) -> None:
 
 def test_many_who_open_it_at_once_migrate_it_once(url: str) -> None:
     old(url)
-    spawn = multiprocessing.get_context("spawn")
-    begin = spawn.Barrier(3)
-    processes = [spawn.Process(target=open_at_once, args=(url, begin)) for _ in range(3)]
+    many = context()
+    begin = many.Barrier(3)
+    processes = [many.Process(target=open_at_once, args=(url, begin)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

@@ -5,20 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ctxshrink.bench.store_run import measure
 from ctxshrink.store import Store, reference
-from tests.store import postgres
-from tests.store.workers import ROUNDS, write_and_read
+from tests.store.workers import ROUNDS, context, write_and_read
 
 
 def test_four_processes_with_two_threads_each(url: str) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=write_and_read, args=(url, number)) for number in range(4)]
+    processes = [context().Process(target=write_and_read, args=(url, number)) for number in range(4)]
     for process in processes:
         process.start()
     for process in processes:
@@ -52,36 +49,22 @@ def test_a_fork_opens_connections_of_its_own(url: str) -> None:
         assert memory.stats().rows == 1
 
 
-@pytest.fixture(scope="session")
-def durable_server() -> Iterator[postgres.Server]:
-    """As in production: what was committed is on the disk."""
-    with postgres.running(durable=True) as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def durable_url(request: pytest.FixtureRequest) -> str:
-    if request.param == "sqlite":
-        return request.getfixturevalue("sqlite_url")
-    return request.getfixturevalue("durable_server").new_database()
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_processes_that_are_killed_lose_and_tear_nothing(durable_url: str, tmp_path: Path) -> None:
+def test_processes_that_are_killed_lose_and_tear_nothing(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()
-    load = measure(durable_url, folder, processes=4, rows=60)
+    load = measure(url, folder, processes=4, rows=60)
     assert load.killed == 1
     assert 4 * 60 - 1 <= load.writes <= 4 * 60
     assert (load.lost, load.torn, load.foreign) == (0, 0, 0)
     assert load.rows >= 2 * load.writes
     assert 0 < load.text_bytes < load.disk_bytes < 10 * load.text_bytes
-    with Store(durable_url, namespace="ctxshrink bench 0") as store:
+    with Store(url, namespace="ctxshrink bench 0") as store:
         assert store.stats().rows == 0
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_what_was_saved_survives_a_kill(durable_url: str) -> None:
+def test_what_was_saved_survives_a_kill(url: str) -> None:
     code = """
 import os, signal, sys
 from ctxshrink.store import Store
@@ -90,15 +73,15 @@ store.remember({"key": "decided"})
 store.save([f"text {i} " * 500 for i in range(50)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", code, durable_url], check=False)
+    done = subprocess.run([sys.executable, "-c", code, url], check=False)
     assert done.returncode == -signal.SIGKILL
-    with Store(durable_url) as store:
+    with Store(url) as store:
         assert all(store.load(reference(f"text {i} " * 500)) == f"text {i} " * 500 for i in range(50))
         assert store.recall(["key"]) == {"key": "decided"}
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_kill_at_any_moment_loses_nothing_that_was_confirmed(durable_url: str) -> None:
+def test_a_kill_at_any_moment_loses_nothing_that_was_confirmed(url: str) -> None:
     code = """
 import sys
 from ctxshrink.store import Store
@@ -107,13 +90,13 @@ for i in range(100_000):
     store.save([f"text {i} " * 100, f"twin {i}"])
     print(i, flush=True)
 """
-    child = subprocess.Popen([sys.executable, "-c", code, durable_url], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen([sys.executable, "-c", code, url], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     confirmed = [int(child.stdout.readline()) for _ in range(20)]
     child.kill()
     confirmed += [int(line) for line in child.stdout.read().split("\n")[:-1]]
     child.wait()
-    with Store(durable_url) as store:
+    with Store(url) as store:
         assert all(store.load(reference(f"text {i} " * 100)) for i in confirmed)
         rows = store.stats().rows
         assert rows % 2 == 0, "a batch is written whole or not at all"

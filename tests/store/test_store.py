@@ -17,12 +17,12 @@ from tests.store.material import ANY_TEXT
 class TestOriginals:
     @given(st.lists(ANY_TEXT, max_size=5))
     @settings(deadline=None, max_examples=40)
-    def test_come_back_exactly(self, new: New, originals: list[str]) -> None:
-        with new() as store:
-            ids = store.save(originals)
-            assert [store.load(i) for i in ids] == originals
-            assert ids == [reference(text) for text in originals]
-            assert store.stats().rows == len(set(originals))
+    def test_come_back_exactly(self, kept: Store, originals: list[str]) -> None:
+        kept.clear()
+        ids = kept.save(originals)
+        assert [kept.load(i) for i in ids] == originals
+        assert ids == [reference(text) for text in originals]
+        assert kept.stats().rows == len(set(originals))
 
     def test_survive_closing(self, url: str) -> None:
         text = "\r\n\0\ud800\u2028 end" * 1000
@@ -61,7 +61,9 @@ class TestOriginals:
     def test_more_than_a_statement_holds(self, new: New) -> None:
         texts = [f"text {i}" for i in range(1201)]
         with new() as store:
-            assert [store.load(i) for i in store.save(texts)] == texts
+            ids = store.save(texts)
+            assert store.stats().rows == 1201
+            assert [store.load(i) for i in ids[::100]] == texts[::100]
             store.remember({text: text[::-1] for text in texts})
             assert store.recall(texts) == {text: text[::-1] for text in texts}
 
@@ -69,10 +71,10 @@ class TestOriginals:
 class TestMemo:
     @given(st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=5), st.lists(ANY_TEXT, max_size=3))
     @settings(deadline=None, max_examples=40)
-    def test_recalls_what_was_remembered(self, new: New, entries: dict[str, str], others: list[str]) -> None:
-        with new() as store:
-            store.remember(entries)
-            assert store.recall([*entries, *others]) == entries
+    def test_recalls_what_was_remembered(self, kept: Store, entries: dict[str, str], others: list[str]) -> None:
+        kept.clear()
+        kept.remember(entries)
+        assert kept.recall([*entries, *others]) == entries
 
     def test_the_last_text_counts(self, new: New) -> None:
         with new() as store:
@@ -85,6 +87,19 @@ class TestMemo:
             (id,) = store.save(["original"])
             store.remember({id: "decided"})
             assert (store.load(id), store.recall([id])) == ("original", {id: "decided"})
+
+
+def test_a_damaged_text_is_left_out(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with Store(sqlite_url) as store:
+        torn, other, whole = store.save(["torn", "other", "whole"])
+        store.remember({"torn": "decided", "whole": "decided too"})
+        with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as raw:
+            raw.execute("UPDATE ctxshrink_texts SET text = x'ff' WHERE text IN (x'746f726e', x'64656369646564')")
+            raw.execute("UPDATE ctxshrink_texts SET text = x'4f74686572' WHERE text = x'6f74686572'")
+        assert (store.load(torn), store.load(other), store.load(whole)) == (None, None, "whole")
+        assert store.recall(["torn", "whole"]) == {"whole": "decided too"}
+        assert caplog.text.count("is damaged and left out: its digest is another") == 3
+        assert "torn" not in caplog.text.replace(sqlite_url, "")
 
 
 class TestExpiry:

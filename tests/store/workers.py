@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 from typing import Any
@@ -11,6 +12,15 @@ from ctxshrink.store import Store, reference
 
 ROUNDS = 10
 RECIPE = recipe_key({"method": "test"})
+
+
+def context() -> Any:
+    """Processes that share nothing with this one: forked from one that has imported all they need, once for all."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload([__name__])
+    return found
 
 
 def derived(source: str) -> Derived:
