@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxshrink.facts import fact_spans
-from ctxshrink.guardrails._fidelity_words import GERMAN, LIMITS, NEGATIONS, OTHERS
 from ctxshrink.text import CJK, protected_spans, units
+from ctxshrink.text.wordlists import GERMAN, LIMITS, NEGATIONS, OTHERS
 from ctxshrink.types import Span
 
 _OPENING = "「『（《【〈〔［｛"

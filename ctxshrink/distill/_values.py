@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ctxshrink.facts import FactKind, facts, folded
-from ctxshrink.guardrails._fidelity_words import GERMAN, NUMBER_WORDS, OTHERS
+from ctxshrink.text.wordlists import GERMAN, NUMBER_WORDS, OTHERS
 
 _KINDS: frozenset[FactKind] = frozenset({"number", "date", "id", "name"})
 _NUMBER = re.compile(r"(?<![^\W_])\d+(?:[.,]\d+)*")

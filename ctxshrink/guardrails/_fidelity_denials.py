@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ctxshrink.text.wordlists import BOUNDS, CONTRARIES, DENIALS, LIMITS, NEGATIONS
+
 from ._fidelity_findings import Findings, around, quote
 from ._fidelity_tokens import Kind
 from ._fidelity_told import Told, without_prefix
 from ._fidelity_twins import opposite
 from ._fidelity_values import Places, places_of, scope, word_key
-from ._fidelity_words import BOUNDS, CONTRARIES, DENIALS, LIMITS, NEGATIONS
 
 STATED = 0.6
 """Share of those words, by weight, that a text must have for the statement to be made."""

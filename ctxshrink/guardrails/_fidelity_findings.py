@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ctxshrink.text.wordlists import SYNONYMS
+
 from ._fidelity_tokens import Kind, Tokens
-from ._fidelity_words import SYNONYMS
 
 QUOTE = 60
 """Most characters of a quotation."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+from ctxshrink.text.wordlists import CHANGING, NUMBER_WORDS, SYNONYMS
+
 from ._fidelity_findings import FACTS, Findings, around, beside, digits, numbers_item, quote, unlike
 from ._fidelity_tokens import Kind, Tokens, omissions
 from ._fidelity_twins import Twins
-from ._fidelity_words import CHANGING, NUMBER_WORDS, SYNONYMS
 
 KEPT = 0.6
 """Share of a unit's words that must be left for it to count as kept: less is another sentence, not the same changed."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from ctxshrink.text.wordlists import NUMBER_WORDS
+
 from ._fidelity_align import align
 from ._fidelity_denials import Denials
 from ._fidelity_findings import Findings, around, numbers_item, quote
@@ -27,7 +29,6 @@ from ._fidelity_values import (
     places_of,
     word_key,
 )
-from ._fidelity_words import NUMBER_WORDS
 
 RIVAL = 1.5
 """A value is another's where that one stands closer to the words that are said of it: its lead over the words that it

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from ctxshrink.text import CJK, units
+from ctxshrink.text.wordlists import CONTRACTIONS, FUNCTION, GERMAN, LIMITS, NEGATIONS, OTHERS
 from ctxshrink.types import ContentType
-
-from ._fidelity_words import CONTRACTIONS, FUNCTION, GERMAN, LIMITS, NEGATIONS, OTHERS
 
 
 class Kind(IntEnum):

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from ctxshrink.text.wordlists import CONTRARIES, DENIALS, NEGATIONS, NEGATIVE_PREFIXES
+
 from ._fidelity_findings import Findings, alike, around, quote
 from ._fidelity_tokens import Kind, Tokens
 from ._fidelity_values import OCCURRENCES, Places, beside_value, next_key, one_date, places_of, scope, word_key
-from ._fidelity_words import CONTRARIES, DENIALS, NEGATIONS, NEGATIVE_PREFIXES
 
 STATED = 0.6
 """Share of the words of a sentence of the original from which on a text says it."""

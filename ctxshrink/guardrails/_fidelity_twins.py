@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+from ctxshrink.text.wordlists import CHANGING, CONTRARIES, NUMBER_WORDS
+
 from ._fidelity_findings import Findings, alike, around, digits, numbers_item, quote
 from ._fidelity_tokens import Kind, Tokens, omissions
-from ._fidelity_words import CHANGING, CONTRARIES, NUMBER_WORDS
 
 MAX_DIFFERENT = 0.25
 """Share of the places that may differ; two always may."""

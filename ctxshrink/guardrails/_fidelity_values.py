@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from ctxshrink.text.wordlists import CALENDAR, COUNTED, MONTHS, SENSES, SYNONYMS
+
 from ._fidelity_tokens import SIGNS, Kind, Tokens
-from ._fidelity_words import CALENDAR, COUNTED, MONTHS, SENSES, SYNONYMS
 
 WORDS = (Kind.CONTENT, Kind.NAME)
 BESIDE = 4

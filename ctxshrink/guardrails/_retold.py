@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxshrink.text._substrings import contained
+from ctxshrink.text.wordlists import COUNTED
 
 from ._fidelity_tokens import SIGNS, Kind, Tokens, is_cjk, tokenize
 from ._fidelity_values import places
-from ._fidelity_words import COUNTED
 
 Floats = NDArray[np.float64]
 
