@@ -7,7 +7,6 @@ stays as it is. `ctxshrink.training.kv_distill` trains it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ctxshrink.errors import ConfigError, ModelError
+from ctxshrink.errors import ConfigError
 from ctxshrink.kv._adapter_layers import ConditionalLoRA, TokenScorer, rotate
+from ctxshrink.kv._trained import load_trained, save_trained
 from ctxshrink.kv.fingerprint import fingerprint
 from ctxshrink.kv.observe import attention_modules
 from ctxshrink.kv.types import LayerInput
@@ -25,8 +25,6 @@ from ctxshrink.kv.types import LayerInput
 __all__ = ["AdapterSizes", "KVDistillAdapter"]
 
 _WEIGHTS = "adapter.safetensors"
-_CARD = "card.json"
-_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +146,7 @@ class KVDistillAdapter(nn.Module):
         Raises:
             OSError: It cannot be written.
         """
-        import safetensors.torch
-
-        files: Any = safetensors.torch
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: w.detach().to("cpu", torch.float16).contiguous() for name, w in self.state_dict().items()}
-        files.save_file(weights, folder / _WEIGHTS)
-        card = {"format": _FORMAT, **asdict(self.card)}
-        (folder / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
+        save_trained(self, folder, asdict(self.card), _WEIGHTS)
 
     @classmethod
     def load(cls, folder: str | Path, model: Any) -> KVDistillAdapter:
@@ -171,27 +160,11 @@ class KVDistillAdapter(nn.Module):
             ConfigError: There is no adapter there, or it belongs to another model.
             ModelError: The files are damaged or of another format.
         """
-        import safetensors.torch
 
-        files: Any = safetensors.torch
-
-        folder = Path(folder)
-        if not (folder / _CARD).is_file() or not (folder / _WEIGHTS).is_file():
-            raise ConfigError(f"{folder}: no KV adapter here ({_WEIGHTS} and {_CARD} are needed)")
-        try:
-            adapter = cls(_read_card(json.loads((folder / _CARD).read_text(encoding="utf-8"))))
+        def make(card: Mapping[str, Any]) -> KVDistillAdapter:
+            sizes: dict[str, Any] = {**card["sizes"], "layers": tuple(card["sizes"]["layers"])}
+            adapter = cls(Card(str(card["fingerprint"]), AdapterSizes(**sizes), card["training"]))
             adapter.check(model)
-            weights = {name: w.float() for name, w in files.load_file(folder / _WEIGHTS).items()}
-            adapter.load_state_dict(weights)
-        except ConfigError:
-            raise
-        except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-            raise ModelError(f"{folder}: not a usable KV adapter: {error}") from error
-        return adapter.to(model.device).requires_grad_(False)
+            return adapter
 
-
-def _read_card(found: Any) -> Card:
-    if found["format"] != _FORMAT:
-        raise ModelError(f"this version reads adapters of format {_FORMAT}, not {found['format']!r}")
-    sizes: dict[str, Any] = {**found["sizes"], "layers": tuple(found["sizes"]["layers"])}
-    return Card(str(found["fingerprint"]), AdapterSizes(**sizes), found["training"])
+        return load_trained(folder, _WEIGHTS, "KV adapter", make).to(model.device).requires_grad_(False)

@@ -1,7 +1,7 @@
 """Whether a compressed cache may stand in for the full one: both are asked the same things, and their answers compared.
 
-The measure is the KL divergence of next-token distributions on probes. Perplexity alone hardly moves where answers are
-lost, because most tokens of a text can be told without its context; it is reported beside it.
+The measure is the KL divergence of next-token distributions on probes. The perplexity ratio on the same probes is
+reported beside it; ``ctxshrink bench kv --only guardrail`` says how well each tells lost answers.
 
 Passages that are told again ask for everything alike. They suit selectors that know nothing of what will be asked. One
 that was trained to drop what nobody asks about (KV-Distill) fails on them while its answers stay right: give the

@@ -8,7 +8,6 @@ lose much: measure before use.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,14 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ctxshrink.errors import ConfigError, ModelError
+from ctxshrink.errors import ConfigError
+from ctxshrink.kv._trained import load_trained, save_trained
 from ctxshrink.kv.fingerprint import fingerprint
 
 __all__ = ["LatentCard", "LatentEncoder"]
 
 _WEIGHTS = "latent.safetensors"
-_CARD = "card.json"
-_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +120,8 @@ class LatentEncoder(nn.Module):
             raise ConfigError("the latent encoder was trained for another model, or for this one in another type")
 
     def save(self, folder: str | Path) -> None:
-        """Writes weights (16 bits) and card into a folder."""
-        import safetensors.torch
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        cast(Any, safetensors.torch).save_file(
-            {k: v.half().contiguous() for k, v in self.state_dict().items()}, folder / _WEIGHTS
-        )
-        card = json.dumps({"format": _FORMAT, **asdict(self.card)}, indent=1)
-        (folder / _CARD).write_text(card + "\n", encoding="utf-8")
+        """Writes weights (16 bits) and card into a folder, which is made if need be."""
+        save_trained(self, folder, asdict(self.card), _WEIGHTS)
 
     @classmethod
     def load(cls, folder: str | Path, model: Any) -> LatentEncoder:
@@ -141,21 +131,10 @@ class LatentEncoder(nn.Module):
             ConfigError: There is no latent encoder there, or it belongs to another model.
             ModelError: The files are damaged or of another format.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
-        folder = Path(folder)
-        if not (folder / _CARD).is_file() or not (folder / _WEIGHTS).is_file():
-            raise ConfigError(f"{folder}: no latent encoder here ({_WEIGHTS} and {_CARD} are needed)")
-        try:
-            found = cast(dict[str, Any], json.loads((folder / _CARD).read_text(encoding="utf-8")))
-            if found.pop("format") != _FORMAT:
-                raise ModelError(f"{folder}: a latent encoder of another format; this version reads {_FORMAT}")
-            made = cls(LatentCard(**found))
-            made.load_state_dict({k: v.float() for k, v in load_file(folder / _WEIGHTS).items()})
-        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            if isinstance(error, ModelError):
-                raise
-            raise ModelError(f"{folder}: not a usable latent encoder: {error}") from error
-        made.check(model)
-        return made.to(model.device).requires_grad_(False)
+        def make(card: Mapping[str, Any]) -> LatentEncoder:
+            encoder = cls(LatentCard(**card))
+            encoder.check(model)
+            return encoder
+
+        return load_trained(folder, _WEIGHTS, "latent encoder", make).to(model.device).requires_grad_(False)

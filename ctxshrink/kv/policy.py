@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from ctxshrink.errors import ConfigError
 from ctxshrink.kv.select import PINNED, Piece, join, shaped
-from ctxshrink.kv.types import Block, LayerStates, Quant, QuantPair, Tier, quant_pair
+from ctxshrink.kv.types import Block, LayerStates, Quant, Tier, quant_pair
 
 __all__ = ["AgePolicy"]
 
@@ -154,8 +154,3 @@ def _exact(tokens: int, tier: int = 0) -> Piece:
 
 def _share(block: Block, keep: float) -> int:
     return min(len(block), max(1, round(keep * block.covers)))
-
-
-def one_tier(keep: float, recent: int, quant: QuantPair) -> AgePolicy:
-    """What a compressor without a policy does to the turns that come after: exact while recent, then its keep."""
-    return AgePolicy([Tier(0), Tier(max(1, recent), keep, quant)])

@@ -187,8 +187,7 @@ class KVVerdict:
     Attributes:
         ok: Whether it may stand in for the full one.
         kl: Mean KL divergence of the next-token distributions from the full cache's on the probes, nats per token.
-        ppl_ratio: Perplexity of the probes with the compressed cache over that with the full one. Reported, and a weak
-            sign alone: it hardly moves where answers are lost.
+        ppl_ratio: Perplexity of the probes with the compressed cache over that with the full one.
         reason: One sentence.
     """
 
