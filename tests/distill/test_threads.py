@@ -49,6 +49,8 @@ def test_ctrl_c_ends_the_program_though_a_thread_hangs() -> None:
 import os, signal, threading
 from ctxshrink.distill._threads import in_threads
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+
 def work(item, stop):
     if item == 1:
         os.kill(os.getpid(), signal.SIGINT)
