@@ -99,7 +99,7 @@ class RaisingOutputGuardrail(ScriptedGuardrail):
         {"guardrail": RaisingOutputGuardrail()},
         {"deadline": 1e-9},
     ],
-    ids=str,
+    ids=["raise", "short", "grow", "error", "guardrail", "output-guardrail", "deadline"],
 )
 def test_6_fail_open(seat: str, settings: dict[str, Any]) -> None:
     docs = ["One thing is red. Another is blue.\nA third one is green.", "Four. Five! Six? Seven."]
