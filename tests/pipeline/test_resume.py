@@ -23,10 +23,12 @@ DOCUMENTS = 200
 SOURCES = documents(DOCUMENTS)
 
 WORKER = """
-import sys, time
+import signal, sys, time
 from ctxshrink.pipeline import run
 from ctxshrink.store import Store
 from tests.pipeline.halver import Halver, documents
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 
 class Slow(Halver):
     def distill(self, sources, /):
