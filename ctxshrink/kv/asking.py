@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ctxshrink.errors import ConfigError
 from ctxshrink.kv.context import CompressedContext
-from ctxshrink.kv.fingerprint import fingerprint
+from ctxshrink.kv.fingerprint import check_model
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -35,19 +34,6 @@ class Answering:
     max_new_tokens: int
     config: GenerationConfig | None = None
 
-    def ids(self, context: CompressedContext, ids: Tensor) -> Tensor:
-        """The tokens that follow, without those that were given.
-
-        Args:
-            context: The context, which is left as it is.
-            ids: New tokens, the same number for every row, shape (B, q) or (1, q).
-
-        Returns:
-            Ids, int64, shape (B or B times the sequences asked for, answer tokens).
-        """
-        made = self.generate(context, ids.expand(context.batch, -1))
-        return made[:, ids.shape[1] :]
-
     @torch.no_grad()
     def generate(self, context: CompressedContext, ids: Tensor, streamer: Any = None, stopping: Any = None) -> Tensor:
         """What ``model.generate`` gives for new tokens behind a context, these included.
@@ -61,7 +47,7 @@ class Answering:
         Raises:
             ConfigError: Another model made the context.
         """
-        _check(self.model, context)
+        check_model(context.fingerprint, self.model)
         ids = ids.to(self.model.device)
         given: dict[str, Any] = {"do_sample": False, "max_new_tokens": self.max_new_tokens}
         if self.config is not None:
@@ -76,10 +62,3 @@ class Answering:
             given["stopping_criteria"] = stopping
         mask, cache = context.attention_mask(ids.shape[1]), context.to_cache()
         return self.model.generate(ids, attention_mask=mask, past_key_values=cache, **given)
-
-
-def _check(model: Any, context: CompressedContext) -> None:
-    if fingerprint(model) != context.fingerprint:
-        raise ConfigError(
-            "the context was made by another model (or this one was changed or converted since): compress it again"
-        )

@@ -129,7 +129,8 @@ class KVCompressor:
             new: Text or token ids of one row, or of as many rows as the context has.
 
         Raises:
-            ConfigError: The selector needs the whole context at once (KVzip).
+            ConfigError: The selector needs the whole context at once (KVzip), another model made the context, or the
+                rows do not fit.
         """
         if not isinstance(self.selector, Selector):
             raise ConfigError(
@@ -142,7 +143,9 @@ class KVCompressor:
             ids = added_ids(self._words(), kind_of(context), new, before=context.ids)
         policy = self.policy or self.once.later()
         clock = Clock(context.report)
-        got = read(self.model, ids.expand(context.batch, -1), selector=self.selector, past=context)
+        got = read(
+            self.model, ids.expand(context.batch, -1) if len(ids) == 1 else ids, selector=self.selector, past=context
+        )
         clock.read()
         return self._checked(got, lambda factor: grown(got, policy.scaled(factor), self.once.sink), clock)
 
@@ -223,7 +226,7 @@ class KVCompressor:
                 break
             factor *= 2
         tokens = int(got.real.sum())
-        return made.with_report(report_of(made, attempts, clock, tokens, fallback=fallback))
+        return made.with_report(report_of(made, full, attempts, clock, tokens, fallback=fallback))
 
 
 def kind_of(context: CompressedContext) -> PromptKind:

@@ -10,10 +10,12 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-__all__ = ["fingerprint"]
+from ctxshrink.errors import ConfigError
+
+__all__ = ["check_model", "fingerprint"]
 
 _SAMPLED = 64
-_known: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], str]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], str]] = WeakKeyDictionary()
 
 
 def fingerprint(model: Any) -> str:
@@ -22,7 +24,8 @@ def fingerprint(model: Any) -> str:
     64 values, spread over each parameter, and its shape are hashed as float32: another checkpoint or a fine-tuned one
     differs, and the same weights in another place are the same. A model in another type (bfloat16) is another model.
     """
-    stamp = tuple(p._version for p in model.parameters())  # counts writes in place
+    # Writes in place count up the version; a conversion or a move puts other data in its place.
+    stamp = tuple((p._version, p.dtype, p.data_ptr()) for p in model.parameters())
     known = _known.get(model)
     if known is not None and known[0] == stamp:
         return known[1]
@@ -34,6 +37,22 @@ def fingerprint(model: Any) -> str:
         sha.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode() + sample.tobytes())
     _known[model] = stamp, sha.hexdigest()
     return sha.hexdigest()
+
+
+def check_model(made_by: str, model: Any) -> None:
+    """Refuses a model that did not make a context.
+
+    Args:
+        made_by: `CompressedContext.fingerprint`.
+        model: The model that is to go on from it.
+
+    Raises:
+        ConfigError: It is another one.
+    """
+    if fingerprint(model) != made_by:
+        raise ConfigError(
+            "the context was made by another model (or this one was changed or converted since): compress it again"
+        )
 
 
 def _plain(config: Any) -> dict[str, Any]:

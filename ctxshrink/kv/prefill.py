@@ -11,7 +11,7 @@ from torch import Tensor
 from ctxshrink.errors import ConfigError, ModelError
 from ctxshrink.kv.cache import CompressedLayer
 from ctxshrink.kv.context import MAX_IDS, CompressedContext
-from ctxshrink.kv.fingerprint import fingerprint
+from ctxshrink.kv.fingerprint import check_model, fingerprint
 from ctxshrink.kv.observe import AttentionCall, observe
 from ctxshrink.kv.select import owned
 from ctxshrink.kv.types import Adjuster, Block, LayerInput, LayerStates, Selector
@@ -57,11 +57,17 @@ def read(
             then only remembered.
 
     Raises:
-        ConfigError: The model has no full-attention layer, or layers with a recurrent state, or padding is not on the
-            left.
+        ConfigError: The model has no full-attention layer, or layers with a recurrent state; padding is not on the
+            left; the ids are no integers; another model read `past`, or it has another number of rows.
         ModelError: The model cannot be watched.
     """
+    if past is not None:
+        check_model(past.fingerprint, model)
+        if ids.ndim == 2 and ids.shape[0] != past.batch:
+            raise ConfigError(f"{ids.shape[0]} rows of new tokens cannot follow a context of {past.batch} rows")
     ids = ids.to(model.device)
+    if ids.is_floating_point():
+        raise ConfigError(f"token ids must be integers; got a tensor of {ids.dtype}")
     real = _real(ids, mask, past) if vectors is None else _real(vectors[..., 0], None, past)
     n = real.shape[1]
     if past is None:

@@ -34,26 +34,38 @@ class Clock:
         )
 
 
-def full_bytes(context: CompressedContext) -> int:
-    """Bytes that the keys and values of everything read would have in the model's type, windows as they are."""
+def full_bytes(context: CompressedContext, length: int) -> int:
+    """Bytes that the keys and values of everything read would have in the model's type, windows as they are.
+
+    Args:
+        context: What stands.
+        length: Tokens of a row that were read; a latent context has fewer places.
+    """
     total = 0
     for states in context.layers:
         if states.window is not None:
             total += states.nbytes
             continue
-        keys, values = states.blocks[-1].dense()  # the newest block is exact
+        keys, values = states.blocks[-1].dense()
         width = keys.shape[1] * (keys.shape[-1] * keys.element_size() + values.shape[-1] * values.element_size())
-        total += context.batch * context.length * width
+        total += context.batch * length * width
     return total
 
 
 def report_of(
-    context: CompressedContext, attempts: list[KVAttempt], clock: Clock, tokens: int, *, fallback: bool
+    context: CompressedContext,
+    full: CompressedContext,
+    attempts: list[KVAttempt],
+    clock: Clock,
+    tokens: int,
+    *,
+    fallback: bool,
 ) -> KVReport:
     """The report of what came out.
 
     Args:
         context: What stands.
+        full: What was read, before this step left anything out.
         attempts: What was tried in this step.
         clock: When it was read.
         tokens: Tokens that were read in this step, without padding.
@@ -62,13 +74,13 @@ def report_of(
     read, rest = clock.seconds()
     states = [s for s in context.layers if s.window is None]
     kept = int(sum((block.positions[:, 0] >= 0).sum() for block in states[0].blocks)) if states else 0
-    nbytes = sum(s.nbytes for s in context.layers)
+    nbytes, whole = sum(s.nbytes for s in context.layers), full_bytes(context, full.length)
     last = attempts[-1].verdict if attempts else None
     if fallback and last is not None:
         reason = f"the full cache stands: {last.reason}"
     elif last is not None:
         reason = last.reason
-    elif kept == clock.before.tokens + tokens and nbytes >= full_bytes(context):
+    elif kept == clock.before.tokens + tokens and nbytes >= whole:
         reason = "nothing was left out: everything is recent, a sink, or within keep"
     else:
         reason = "compressed; no guardrail was asked"
@@ -76,7 +88,7 @@ def report_of(
         tokens=clock.before.tokens + tokens,
         kept=kept,
         nbytes=nbytes,
-        nbytes_full=full_bytes(context),
+        nbytes_full=whole,
         attempts=(*clock.before.attempts, *attempts)[-_ATTEMPTS:],
         fallback=fallback,
         reason=reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from ctxshrink.errors import ConfigError
 from ctxshrink.kv import KVCompressor, LayerInput
+from ctxshrink.kv.fingerprint import fingerprint
 from ctxshrink.kv.prefill import continue_logits
 from ctxshrink.kv.types import KVVerdict
 
@@ -157,6 +159,24 @@ def test_text_needs_a_tokenizer() -> None:
     kv = KVCompressor(model_of(MODEL))
     with pytest.raises(ConfigError, match="tokenizer"):
         kv.compress("a text")
+
+
+def test_a_converted_model_is_another_one() -> None:
+    model = copy.deepcopy(model_of(MODEL))
+    before = fingerprint(model)
+    assert fingerprint(model.to(torch.bfloat16)) != before
+    assert fingerprint(model.to(torch.float32)) not in (None, before)  # what was rounded stays rounded
+
+
+def test_what_cannot_follow_a_context_is_refused() -> None:
+    kv = KVCompressor(model_of(MODEL))
+    context = kv.compress(ids_of(3, 20))
+    with pytest.raises(ConfigError, match="2 rows"):
+        kv.extend(context, ids_of(2, 4))
+    with pytest.raises(ConfigError, match="another model"):
+        KVCompressor(model_of("llama-mha")).extend(context, ids_of(1, 4))
+    with pytest.raises(ConfigError, match="integers"):
+        kv.compress(torch.rand(1, 8))
 
 
 def test_another_models_context_is_refused() -> None:

@@ -35,6 +35,7 @@ def test_a_context_of_vectors_is_a_context(tmp_path: Path) -> None:
     context = kv.compress("The harbour office opened in 1931. Its first director was Ann Lindt, who kept a diary.")
     tokens = context.report.tokens
     assert context.length == context.physical == -(-tokens // 8)
+    assert context.report.bytes_ratio < 0.25
     context.save(tmp_path / "a.ctxkv")
     again = CompressedContext.load(tmp_path / "a.ctxkv", model)
     assert kv.ask(again, "When?", max_new_tokens=8) == kv.ask(context, "When?", max_new_tokens=8)

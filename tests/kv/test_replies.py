@@ -62,7 +62,7 @@ def test_a_stop_string_ends_the_answer_before_it(kv: KVCompressor) -> None:
 def test_the_end_token_ends_it(kv: KVCompressor) -> None:
     context = kv.compress(PAGE)
     ids = kv.question(context, "Who signed it?")
-    made = Answering(kv.model, kv.tokenizer, 24).ids(context, ids)[0].tolist()
+    made = Answering(kv.model, kv.tokenizer, 24).generate(context, ids)[0, ids.shape[1] :].tolist()
     last = made[6]
     config = GenerationConfig(do_sample=False, eos_token_id=[last], pad_token_id=0)
     found = reply(kv, config=config)
