@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 PROPERTY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For properties of whole inputs: what a loaded machine takes to generate them says nothing about the code."""
 
+ODD = ("", " ", "word", " \n\t ", "\x00", "a\x00b. C\x00d.", "\ud800", "\ud83d. \ude00 x.", "…")
+"""Texts with nothing, or nothing usual, in them."""
+
 SENTENCES = (
     "The invoice INV-2291 must be paid before 14 March 2026.",
     "Nobody touched the valve, although the gauge read 3.75 bar.",

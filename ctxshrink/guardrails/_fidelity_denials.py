@@ -6,7 +6,7 @@ from ctxshrink.text.wordlists import BOUNDS, CONTRARIES, DENIALS, LIMITS, NEGATI
 
 from ._fidelity_findings import Findings, around, quote
 from ._fidelity_tokens import Kind
-from ._fidelity_told import Told, without_prefix
+from ._fidelity_told import Examiner, Told, without_prefix
 from ._fidelity_twins import opposite
 from ._fidelity_values import Places, places_of, scope, word_key
 
@@ -22,23 +22,12 @@ WEAK = frozenset(
 OPPOSED = frozenset(w for pair in CONTRARIES for words in pair for w in words)
 
 
-class Denials:
-    """Looks through a text for negations, conditions and opposites that the original says otherwise.
-
-    Args:
-        said: The original.
-        made: The text.
-        found: Where findings go.
-    """
+class Denials(Examiner):
+    """Finds negations, conditions and opposites that the original says otherwise; see `Examiner`."""
 
     def __init__(self, said: Places, made: Places, found: Findings) -> None:
-        self.said, self.made, self.found = said, made, found
-        self.source, self.text = said.tokens, made.tokens
-        self.known = frozenset(self.source.norm)
+        super().__init__(said, made, found)
         self._told = Told(said, made, found)
-        self.lower = frozenset(
-            word_key(n) for n, k in zip(self.source.norm, self.source.kind, strict=True) if k is Kind.CONTENT
-        )
 
     def aligned(self, origin: list[int]) -> None:
         """Negations that are gone from between two words that are still there, and opposites in the place of a word."""

@@ -15,6 +15,7 @@ from ._fidelity_align import align
 from ._fidelity_denials import Denials
 from ._fidelity_findings import Findings, around, numbers_item, quote
 from ._fidelity_tokens import Kind, Tokens
+from ._fidelity_told import Examiner
 from ._fidelity_twins import Twins
 from ._fidelity_values import (
     BESIDE,
@@ -64,16 +65,11 @@ def examine_rewording(source: Tokens, said: Places, text: Tokens) -> Findings:
     return found
 
 
-class _Values:
+class _Values(Examiner):
     def __init__(self, said: Places, made: Places, found: Findings) -> None:
-        self.said, self.made, self.found = said, made, found
-        self.source, self.text = said.tokens, made.tokens
-        self.known = frozenset(self.source.norm)
+        super().__init__(said, made, found)
         self._links: dict[tuple[int, str], float] = {}
         self._told = set[object]()
-        self.lower = frozenset(
-            word_key(n) for n, k in zip(self.source.norm, self.source.kind, strict=True) if k is Kind.CONTENT
-        )
 
     def values(self, a: int, b: int) -> None:
         """Values and names that the original does not have, and values that it has of something else."""

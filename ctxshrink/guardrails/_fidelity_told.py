@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 
 from ctxshrink.text.wordlists import CONTRARIES, DENIALS, NEGATIONS, NEGATIVE_PREFIXES
 
@@ -47,8 +48,8 @@ _OPPOSED = {
 }
 
 
-class Told:
-    """Finds the sentences that a sentence tells of, and what it says of them that they do not.
+class Examiner:
+    """Looks through a text for what its original does not say.
 
     Args:
         said: The original.
@@ -59,6 +60,24 @@ class Told:
     def __init__(self, said: Places, made: Places, found: Findings) -> None:
         self.said, self.made, self.found = said, made, found
         self.source, self.text = said.tokens, made.tokens
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """All words of the original."""
+        return frozenset(self.source.norm)
+
+    @cached_property
+    def lower(self) -> frozenset[str]:
+        """Keys of the words that the original has in lower case."""
+        words = zip(self.source.norm, self.source.kind, strict=True)
+        return frozenset(word_key(norm) for norm, kind in words if kind is Kind.CONTENT)
+
+
+class Told(Examiner):
+    """Finds the sentences that a sentence tells of, and what it says of them that they do not; see `Examiner`."""
+
+    def __init__(self, said: Places, made: Places, found: Findings) -> None:
+        super().__init__(said, made, found)
         words = {(u, k) for u, k in zip(self.source.unit, said.keys, strict=True) if k}
         self._sizes = Counter(unit for unit, _ in words)
 

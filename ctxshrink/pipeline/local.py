@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from ctxshrink._deadline import describe
@@ -111,29 +111,15 @@ def run(
         ConfigError: A bound of the batches is below 1.
         StoppedError: The store or the sources failed; its ``report`` says what was done.
     """
-    since, began = time.time(), time.perf_counter()
-    recipe = recipe_key(distiller.recipe)
+    since = time.time()
     before = used(distiller)
-    total = Figures()
 
-    def report(stopped: str) -> Report:
-        seconds = time.perf_counter() - began
-        figures = total + used(distiller, before)
-        return Report(figures, distiller.name, recipe, distiller.counter_name, seconds, stopped)
+    def step(items: Sequence[Source | Skipped]) -> Figures:
+        texts = [item for item in items if isinstance(item, Source)]
+        outcomes = distill_batch(texts, distiller, store, originals=save_originals, since=since) if texts else []
+        return Figures.read(items) + Figures.of(outcomes, distiller.name)
 
-    stopped = ""
-    try:
-        for items in batches(sources, batch, batch_bytes):
-            texts = [item for item in items if isinstance(item, Source)]
-            outcomes = distill_batch(texts, distiller, store, originals=save_originals, since=since) if texts else []
-            total += Figures.read(items) + Figures.of(outcomes, distiller.name)
-            if progress is not None:
-                progress(total)
-    except KeyboardInterrupt:
-        stopped = "interrupted"
-    except (StoreError, SourceError) as error:
-        raise StoppedError(str(error), report(str(error))) from error
-    return report(stopped)
+    return _through(batches(sources, batch, batch_bytes), step, distiller, progress, lambda: used(distiller, before))
 
 
 def plan(
@@ -159,38 +145,57 @@ def plan(
         ConfigError: See `run`.
         StoppedError: See `run`.
     """
+    recipe = recipe_key(distiller.recipe)
+    seen = set[int]()  # 64 bits of each hash: a hundred bytes a document
+
+    def step(items: Sequence[Source | Skipped]) -> Figures:
+        texts = {content_hash(item.text): item.text for item in items if isinstance(item, Source)}
+        new = [key for key in texts if int(key[:16], 16) not in seen]
+        seen.update(int(key[:16], 16) for key in new)
+        found = dict[str, Derived]() if store is None else store.get(new, recipe)
+        settled = {key: row.distillate for key, row in found.items() if row.distillate.final}
+        figures = Figures.read(items)
+        return figures + Figures(
+            unchanged=len(settled),
+            duplicates=figures.documents - len(new),
+            pending=len(new) - len(settled),
+            pending_bytes=sum(len(texts[k].encode("utf-8", "surrogatepass")) for k in new if k not in settled),
+            tokens_before=sum(made.tokens_before for made in settled.values()),
+            tokens_after=sum(made.tokens_after for made in settled.values()),
+        )
+
+    return _through(batches(sources, batch, batch_bytes), step, distiller, progress, planned=True)
+
+
+def _through(
+    parts: Iterable[list[Source | Skipped]],
+    step: Callable[[Sequence[Source | Skipped]], Figures],
+    distiller: Distiller,
+    progress: Callable[[Figures], None] | None,
+    model: Callable[[], Figures] = Figures,
+    *,
+    planned: bool = False,
+) -> Report:
+    """Take every batch through a step and add its figures up; ``model``: what the language model cost on top."""
     began = time.perf_counter()
     recipe = recipe_key(distiller.recipe)
-    total, seen = Figures(), set[int]()  # 64 bits of each hash: a hundred bytes a document
+    total = Figures()
 
     def report(stopped: str) -> Report:
         seconds = time.perf_counter() - began
-        return Report(total, distiller.name, recipe, distiller.counter_name, seconds, stopped, planned=True)
+        figures = total + model()
+        return Report(figures, distiller.name, recipe, distiller.counter_name, seconds, stopped, planned=planned)
 
-    stopped = ""
     try:
-        for items in batches(sources, batch, batch_bytes):
-            texts = {content_hash(item.text): item.text for item in items if isinstance(item, Source)}
-            new = [key for key in texts if int(key[:16], 16) not in seen]
-            seen.update(int(key[:16], 16) for key in new)
-            found = dict[str, Derived]() if store is None else store.get(new, recipe)
-            settled = {key: row.distillate for key, row in found.items() if row.distillate.final}
-            figures = Figures.read(items)
-            total += figures + Figures(
-                unchanged=len(settled),
-                duplicates=figures.documents - len(new),
-                pending=len(new) - len(settled),
-                pending_bytes=sum(len(texts[k].encode("utf-8", "surrogatepass")) for k in new if k not in settled),
-                tokens_before=sum(made.tokens_before for made in settled.values()),
-                tokens_after=sum(made.tokens_after for made in settled.values()),
-            )
+        for items in parts:
+            total += step(items)
             if progress is not None:
                 progress(total)
     except KeyboardInterrupt:
-        stopped = "interrupted"
+        return report("interrupted")
     except (StoreError, SourceError) as error:
         raise StoppedError(str(error), report(str(error))) from error
-    return report(stopped)
+    return report("")
 
 
 def used(distiller: Distiller, before: Figures = _NONE) -> Figures:

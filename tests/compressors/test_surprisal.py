@@ -24,6 +24,7 @@ from ctxshrink.testing import FakeScorer, WordCounter, call_for, check_compresso
 from ctxshrink.text import protected_spans
 from ctxshrink.tokens import resolve_counter
 from ctxshrink.types import Call, Candidate, Compressor, Goal, Job, Kind, Ranker, Segment
+from tests.strategies import ODD
 
 HARBOUR = (
     "The harbour office opened in 1931. Its first director was Ann Lindt, who kept a diary of everything that happened "
@@ -207,24 +208,10 @@ def test_locked_segments_are_not_read() -> None:
     assert made.error is None
 
 
-ODD = [
-    "",
-    " ",
-    "word",
-    " \n\t ",
-    "\x00",
-    "a\x00b. C\x00d.",
-    "\ud800",
-    "\ud83d. \ude00 x.",
-    "…",
-    "a" * 1_000_000,
-    ". " * 200,
-    "x " * 600,
-]
-ODD += ["\r\n\u2028\u2029\x85 a", "`" * 3000, "| a | b |\n" * 50, "他" * 800]
+LONG = ("a" * 1_000_000, ". " * 200, "x " * 600, "\r\n\u2028\u2029\x85 a", "`" * 3000, "| a | b |\n" * 50, "他" * 800)
 
 
-@pytest.mark.parametrize("text", ODD, ids=lambda t: ascii(t[:12]))
+@pytest.mark.parametrize("text", [*ODD, *LONG], ids=lambda t: ascii(t[:12]))
 def test_odd_texts(text: str) -> None:
     for query in (None, "why " * 400, "\ud800\x00"):
         call = call_for([text, LIBRARY], query, resolve_counter("embedded"))

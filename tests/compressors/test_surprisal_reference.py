@@ -26,9 +26,7 @@ from ctxshrink.compressors._surprisal_rank import (
 )
 from ctxshrink.compressors._words import Words, render_words, split_words
 from ctxshrink.scorers import EmbeddedScorer, TokenScorer, TransformersScorer
-from ctxshrink.training.bpe import train_bpe
-from ctxshrink.training.export import dequantized, write_model
-from tests.scorers.conftest import CONFIG, TEXT, VOCABULARY, Tiny, loaded, random_weights
+from tests.scorers.conftest import CONFIG, TEXT, Tiny, exported, loaded
 from tests.scorers.reference import reference_nll
 
 Floats = NDArray[np.float64]
@@ -43,15 +41,7 @@ LONG = (
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """A tiny random Llama, exported."""
-    pytest.importorskip("onnx")
-    from tokenizers import Tokenizer
-
-    folder = tmp_path_factory.mktemp("tiny")
-    train_bpe([TEXT] * 3, folder / "tokenizer.json", VOCABULARY)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    weights = random_weights(CONFIG, tokenizer.get_vocab_size(), seed=5)
-    write_model(folder, CONFIG, weights, folder / "tokenizer.json", "tiny")
-    return Tiny(folder, dequantized(weights), tokenizer)
+    return exported(tmp_path_factory.mktemp("tiny"), seed=5)
 
 
 def embedded(tiny: Tiny) -> TokenScorer:

@@ -89,13 +89,17 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """The tiny model, exported."""
+    return exported(tmp_path_factory.mktemp("tiny"), seed=3)
+
+
+def exported(folder: Path, seed: int) -> Tiny:
+    """A tiny random Llama, written to a folder."""
     pytest.importorskip("onnx")
     from tokenizers import Tokenizer
 
-    folder = tmp_path_factory.mktemp("tiny")
     train_bpe([TEXT] * 3, folder / "tokenizer.json", VOCABULARY)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    weights = random_weights(CONFIG, tokenizer.get_vocab_size(), seed=3)
+    weights = random_weights(CONFIG, tokenizer.get_vocab_size(), seed=seed)
     write_model(folder, CONFIG, weights, folder / "tokenizer.json", "tiny")
     return Tiny(folder, dequantized(weights), tokenizer)
 

@@ -7,45 +7,18 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.store.postgres import unprivileged
+from tests.store.servers import Server
 
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
 _FAST = ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--sync-binlog=0"]
 _SMALL = ["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--performance-schema=OFF"]
-
-
-class Server:
-    """A running server.
-
-    Args:
-        socket: Where it listens.
-    """
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._numbers = count()
-
-    def url(self, database: str, dialect: str = "mariadb") -> str:
-        return f"{dialect}+pymysql://root@/{database}?unix_socket={self._socket}"
-
-    def new_database(self) -> str:
-        """The URL of an empty database."""
-        from sqlalchemy import create_engine
-
-        name = f"tests_{os.getpid()}_{next(self._numbers)}"
-        engine = create_engine(self.url(""))
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        engine.dispose()
-        return self.url(name)
 
 
 @contextmanager
@@ -71,28 +44,11 @@ def running() -> Iterator[Server]:
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
         try:
-            server = Server(socket)
-            _wait(server, process, log)
+            server = Server(f"{{driver}}://root@/{{database}}?unix_socket={socket}", "mariadb+pymysql", "")
+            server.wait(process, log)
             yield server
         finally:
             process.kill()  # Its data goes away: to write all of it to the disk first takes many seconds.
             process.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    from sqlalchemy import create_engine
-    from sqlalchemy.exc import OperationalError
-
-    engine = create_engine(server.url(""))
-    for _ in range(600):
-        if process.poll() is not None:
-            pytest.fail(f"the MariaDB server did not start: {log.read_text(errors='replace')}")
-        try:
-            engine.connect().close()
-        except OperationalError:
-            time.sleep(0.1)
-        else:
-            return engine.dispose()
-    pytest.fail("the MariaDB server did not answer within a minute")

@@ -7,42 +7,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from tests.store.servers import Server
+
 _FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-
-
-class Server:
-    """A running server.
-
-    Args:
-        folder: Holds its socket.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._numbers = count()
-
-    def url(self, database: str, driver: str = "psycopg") -> str:
-        return f"postgresql+{driver}://tests@/{database}?host={self._folder}"
-
-    def new_database(self) -> str:
-        """The URL of an empty database."""
-        from sqlalchemy import create_engine
-
-        name = f"tests_{os.getpid()}_{next(self._numbers)}"
-        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        engine.dispose()
-        return self.url(name)
 
 
 def programs() -> Path | None:
@@ -90,31 +64,15 @@ def running() -> Iterator[Server]:
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, user=user, cwd=folder)
         try:
-            server = Server(folder)
-            _wait(server, process, log)
+            form = f"postgresql+{{driver}}://tests@/{{database}}?host={folder}"
+            server = Server(form, "psycopg", "postgres", isolation_level="AUTOCOMMIT")
+            server.wait(process, log)
             yield server
         finally:
             process.send_signal(signal.SIGINT)  # A fast shutdown: it waits for no connection.
             process.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    from sqlalchemy import create_engine
-    from sqlalchemy.exc import OperationalError
-
-    engine = create_engine(server.url("postgres"))
-    for _ in range(600):
-        if process.poll() is not None:
-            pytest.fail(f"the PostgreSQL server did not start: {log.read_text(errors='replace')}")
-        try:
-            engine.connect().close()
-        except OperationalError:
-            time.sleep(0.1)
-        else:
-            return engine.dispose()
-    pytest.fail("the PostgreSQL server did not answer within a minute")
 
 
 def missing(reason: str) -> NoReturn:

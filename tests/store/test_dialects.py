@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ctxshrink.store import Store, StoreError, _rows, _sql, reference
 from ctxshrink.store._schema import metadata
-from tests.store.postgres import Server
+from tests.store.servers import Server
 
 DIALECTS = {"mysql": mysql.dialect(), "postgresql": postgresql.dialect(), "sqlite": sqlite.dialect()}
 BYTES = {"mysql": ("VARBINARY(255)", "LONGBLOB"), "postgresql": ("BYTEA", "BYTEA"), "sqlite": ("BLOB", "BLOB")}
