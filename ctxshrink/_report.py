@@ -30,9 +30,14 @@ WHY: Final = 110
 
 
 def shorten(reason: str) -> str:
-    """A reason on one line of bounded length."""
+    """A reason on one line of bounded length: what is long are quotations, and behind them stands the risk."""
     line = " ".join(reason.split())
-    return line if len(line) <= WHY else line[: WHY - 1] + "…"
+    if len(line) <= WHY:
+        return line
+    _, mark, end = line.rpartition("; ")
+    if not mark or len(end) > WHY // 2:
+        mark = end = ""
+    return line[: WHY - 1 - len(mark + end)] + "…" + mark + end
 
 
 def segments_table(

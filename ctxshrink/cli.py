@@ -15,6 +15,7 @@ from ._console import console, fail_cleanly
 from .bench.command import bench
 from .bench.kv_command import kv as bench_kv
 from .bench.lingua_command import lingua
+from .bench.peer_methods.cases import compactbench
 from .bench.pipeline import pipeline
 from .bench.store import store
 from .calibrate.command import calibrate, compare
@@ -22,7 +23,8 @@ from .economics.command import estimate
 from .errors import ConfigError
 from .kv.command import kv
 from .pipeline.command import distill
-from .training.kv_command import kv_distill, kv_needle
+from .report.command import report
+from .training.kv_command import kv_distill, kv_latent, kv_needle
 
 if TYPE_CHECKING:
     from .result import ShrinkResult
@@ -43,12 +45,15 @@ app.add_typer(train, name="train")
 app.add_typer(kv, name="kv")
 train.command()(kv_distill)
 train.command()(kv_needle)
+train.command()(kv_latent)
 app.command()(calibrate)
 app.command()(estimate)
 app.command()(distill)
+app.command()(report)
 bench.command("calibrate")(compare)
 bench.command("kv")(bench_kv)
 bench.command()(lingua)
+bench.command()(compactbench)
 bench.command()(pipeline)
 bench.command()(store)
 

@@ -86,7 +86,8 @@ class Engine:
         after = sum(d.tokens_after for d in decisions)
         forced = sum(d.action == "forced" for d in decisions)
         if forced:
-            warnings.append(f"{forced} segments were cut by the budget without the guardrail's consent; see decisions")
+            were = "segment was" if forced == 1 else "segments were"
+            warnings.append(f"{forced} {were} cut by the budget without the guardrail's consent; see decisions")
         if goal.max_tokens is not None and after > goal.max_tokens and not over:
             warnings.append(f"the output has {after} tokens, over max_tokens={goal.max_tokens}")
         before = sum(call.tokens.values())
@@ -105,6 +106,7 @@ class Engine:
             tuple(warnings),
             self.mode,
             time.perf_counter() - started,
+            query,
         )
 
     def _goal(self, keep: float | None, max_tokens: int | None) -> Goal:

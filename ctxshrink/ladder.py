@@ -243,7 +243,8 @@ class Ladder:
         fitting = [(a, c) for a, c in climb.rejected if a.tokens <= room]
         if fitting:
             attempt, candidate = min(fitting, key=lambda t: (t[0].verdict.score if t[0].verdict else 1.0, t[0].tokens))
-            reason = f"forced by the budget although {attempt.verdict.reason if attempt.verdict else 'unchecked'}"
+            verdict = f"against the verdict: {attempt.verdict.reason}" if attempt.verdict else "unchecked"
+            reason = f"forced by the budget, {verdict}"
             return climb.decide("forced", reason, call, attempt, candidate)
         why = why or (climb.attempts[-1].error if climb.attempts else None) or "no attempt fitted"
         job = replace(climb.job, max_tokens=room, keep=room / call.tokens[climb.job.segment.id])

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter as _Multiset
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
+from ._redact import redacted
 from .types import Decision, Goal
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-_PAGE = """<section class="ctxshrink"><style>
-.ctxshrink{{font:14px/1.5 system-ui,sans-serif}}.ctxshrink table{{border-collapse:collapse}}
-.ctxshrink td,.ctxshrink th{{border:1px solid #8886;padding:.2em .6em;text-align:left;vertical-align:top}}
-.ctxshrink pre{{white-space:pre-wrap;margin:0;unicode-bidi:isolate}}</style>
-<p>{summary}</p>{warnings}<table><thead><tr><th scope="col">segment</th>
-<th scope="col">kind</th><th scope="col">action</th>
-<th scope="col">tokens</th><th scope="col">why</th><th scope="col">text that came out</th></tr></thead><tbody>
-{rows}</tbody></table></section>"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +28,7 @@ class ShrinkResult(Generic[T]):
         warnings: What the caller should know: a budget that could not be met, text forced through, nothing to do.
         mode: ``apply`` or ``observe``.
         seconds: Wall-clock time of the call.
+        query: The question that the output will serve, if one was given.
     """
 
     output: T
@@ -49,6 +41,7 @@ class ShrinkResult(Generic[T]):
     warnings: tuple[str, ...] = ()
     mode: Literal["apply", "observe"] = "apply"
     seconds: float = field(default=0.0, compare=False)
+    query: str | None = field(default=None, compare=False)
 
     @property
     def fallbacks(self) -> tuple[Decision, ...]:
@@ -85,54 +78,69 @@ class ShrinkResult(Generic[T]):
         """A JSON-ready account of the call.
 
         Args:
-            text: Also include each segment's text before and after. Off by default: reports travel further than
-                prompts should.
+            text: Also include each segment's text before and after, and the query: what `ctxshrink report` needs. Off
+                by default: reports travel further than prompts should. Without it reasons and warnings come without
+                what they quote.
         """
+        asked = {"query": self.query} if text else {}
+        said = _whole if text else redacted
         return {
             "tokens_before": self.tokens_before,
             "tokens_after": self.tokens_after,
             "kept_share": round(self.kept_share, 4),
             "counter": self.counter,
             "counter_exact": self.exact,
-            "goal": {"keep": self.goal.keep, "max_tokens": self.goal.max_tokens},
+            "goal": {"keep": self.goal.keep, "max_tokens": self.goal.max_tokens, "lossless": self.goal.lossless},
             "mode": self.mode,
             "risk": round(self.risk, 4),
             "actions": dict(_Multiset(d.action for d in self.decisions)),
-            "warnings": list(self.warnings),
+            "warnings": [said(w) for w in self.warnings],
             "seconds": round(self.seconds, 4),
+            **asked,
             "decisions": [_decision_dict(d, text) for d in self.decisions],
         }
 
-    def to_html(self) -> str:
-        """A self-contained HTML fragment: summary, warnings, one row per segment. All text is escaped."""
-        summary = (
-            f"{self.tokens_before} → {self.tokens_after} tokens ({self.kept_share:.0%} kept, counted by "
-            f"{self.counter}{'' if self.exact else ', an estimate'})"
-        )
-        rows = "".join(
-            f'<tr><th scope="row">{html.escape(d.segment.id)}</th><td>{d.segment.kind}</td><td>{d.action}</td>'
-            f"<td>{d.tokens_before} → {d.tokens_after}</td><td>{html.escape(d.reason)}</td>"
-            f'<td><pre dir="auto">{html.escape(d.text)}</pre></td></tr>\n'
-            for d in self.decisions
-        )
-        warnings = "".join(f'<p role="alert">{html.escape(w)}</p>' for w in self.warnings)
-        return _PAGE.format(summary=html.escape(summary), warnings=warnings, rows=rows)
+    def to_html(self, *, title: str = "ctxshrink report", heat: bool = False) -> str:
+        """The call as one page of HTML that needs nothing else: what `ctxshrink report` writes.
+
+        It holds all texts of the call, and the same bytes for the same result.
+
+        Args:
+            title: Of the page.
+            heat: Also show how surprising each token of the original is, see `ctxshrink.report.heat`; the embedded
+                language model reads the texts for that, some hundred tokens a second.
+        """
+        from .report.model import report_data
+        from .report.page import page
+
+        return page(report_data(self, title=title, heat=heat))
 
     def _repr_html_(self) -> str:
-        return self.to_html()
+        """What notebooks show: summary, warnings and a table of the segments, without a script."""
+        from .report.fragment import fragment
+        from .report.model import report_data
+
+        return fragment(report_data(self))
+
+
+def _whole(reason: str) -> str:
+    return reason
 
 
 def _decision_dict(decision: Decision, text: bool) -> dict[str, Any]:
+    said = _whole if text else redacted
     entry: dict[str, Any] = {
         "id": decision.segment.id,
         "kind": decision.segment.kind,
         "age": decision.segment.age,
         "content_type": decision.segment.content_type,
         "action": decision.action,
-        "reason": decision.reason,
+        "reason": said(decision.reason),
+        "lock": decision.segment.lock_reason,
         "tokens_before": decision.tokens_before,
         "tokens_after": decision.tokens_after,
         "keep": round(decision.keep, 4),
+        "score": None if decision.verdict is None else round(decision.verdict.score, 4),
         "spans": None if decision.spans is None else [list(s) for s in decision.spans],
         "attempts": [
             {
@@ -140,13 +148,15 @@ def _decision_dict(decision: Decision, text: bool) -> dict[str, Any]:
                 "keep": round(a.keep, 4),
                 "tokens": a.tokens,
                 "ok": a.ok,
-                "error": a.error,
+                "error": None if a.error is None else said(a.error),
                 "score": None if a.verdict is None else round(a.verdict.score, 4),
-                "reason": None if a.verdict is None else a.verdict.reason,
+                "reason": None if a.verdict is None else said(a.verdict.reason),
+                "features": {} if a.verdict is None else {k: round(v, 4) for k, v in a.verdict.features.items()},
             }
             for a in decision.attempts
         ],
     }
     if text:
-        entry |= {"before": decision.segment.text, "after": decision.text}
+        segment = decision.segment
+        entry |= {"title": segment.title, "before": segment.text, "source": decision.source, "after": decision.text}
     return entry

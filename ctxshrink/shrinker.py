@@ -50,7 +50,8 @@ class Shrinker(Configured):
         economics: What tokens and compressing cost: a segment whose saving does not pay is left as it is, and its
             decision says why. None: everything is compressed as the policy says.
         telemetry: What calls are run through: `ctxshrink.telemetry.Telemetry` exports a span and measurements of each,
-            without text; `ctxshrink.observe.Observer` accounts for shadow traffic.
+            without text; `ctxshrink.observe.Observer` accounts for shadow traffic; `ctxshrink.report.Trace` records all
+            of it, with its texts, for ``ctxshrink report``.
         monitor: Warns when the guardrail's acceptance rate is no longer what it was at calibration; see `from_file`.
 
     Raises:

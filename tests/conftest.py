@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ("tests.missing_extras",)
+
 # A machine that is busy is no failure: tests say nothing about wall-clock time.
 settings.register_profile("ctxshrink", deadline=None)
 settings.load_profile("ctxshrink")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from ctxshrink._report import WHY, shorten
 from ctxshrink.cli import app
 
 TEXT = (
@@ -252,3 +253,13 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_long_reason_keeps_its_risk() -> None:
+    said = f"pruner at keep 0.65; drops '{'The last inspection was in May. ' * 9}', number 39; risk 0.12 <= 0.30"
+    short = shorten(said)
+    assert len(short) <= WHY
+    assert short.startswith("pruner at keep 0.65; drops 'The last")
+    assert short.endswith("…; risk 0.12 <= 0.30")
+    assert shorten("word " * 90).endswith("…")
+    assert len(shorten(f"a; {'b' * 300}")) == WHY

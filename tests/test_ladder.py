@@ -86,7 +86,7 @@ def test_the_budget_holds_when_all_is_rejected() -> None:
     decisions = run([Words()], ScriptedGuardrail([False] * 9), "budget")
     assert [d.action for d in decisions.values()] == ["forced", "forced"]
     assert sum(d.tokens_after for d in decisions.values()) <= 8
-    assert all("forced by the budget although as scripted" in d.reason for d in decisions.values())
+    assert all("forced by the budget, against the verdict: as scripted" in d.reason for d in decisions.values())
 
 
 def test_the_budget_holds_when_all_compressors_fail() -> None:

@@ -57,7 +57,7 @@ def test_a_report_holds_settings_environment_and_figures(tmp_path: Path) -> None
         ["bench", "rag", "--data", "none.jsonl"],
         ["bench", "chat", "--data", "none.jsonl"],
         ["bench", "tools", "--data", "none.jsonl"],
-        ["bench", "cache", "--data", "none.jsonl"],
+        ["bench", "cost", "--data", "none.jsonl"],
         ["bench", "growth", "--turns", "1000000"],
         ["bench", "guardrail", "--data", "none"],
         ["bench", "speed", "--lengths", "100M"],

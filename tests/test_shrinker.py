@@ -193,7 +193,7 @@ def test_the_account_is_json_and_holds_no_text_unless_asked() -> None:
 def test_html_is_escaped() -> None:
     result = make().shrink_documents(["<script>alert(1)</script> " + "word " * 30, DOCS[0]], keep=0.9)
     assert "<script>alert" not in result.to_html()
-    assert result.to_html() == result._repr_html_()
+    assert "<script>alert" not in result._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""``ctxshrink bench cache`` and ``ctxshrink bench growth``: what agents' conversations cost, and how they grow."""
+"""``ctxshrink bench cost`` and ``ctxshrink bench growth``: what agents' conversations cost, and how they grow."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from .data import Split
 
 
-def cache(
-    data: Path,
+def cost(
+    data: Path | Sequence[Path],
     providers: list[str],
     keep: float,
     *,
@@ -28,10 +29,10 @@ def cache(
     peers: bool,
     out: Console,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Runs and shows the cache benchmark; returns its settings and what it found, JSON-ready.
+    """Runs and shows what conversations cost; returns its settings and what it found, JSON-ready.
 
     Args:
-        data: A chat set, or a folder of them.
+        data: A chat set, a folder of them, or several of these.
         providers: Names, see `ctxshrink.bench.cache.MODELS`.
         keep: Share to keep of new tool results, and of old turns where rewriting them pays.
         limit: Most conversations per set.
@@ -62,7 +63,7 @@ def cache(
     sets = load_sets(data, chat_record, split=split, limit=limit, seed=seed)
     found: dict[str, Any] = {}
     with progress() as bar:
-        job = bar.add_task("cache", total=sum(map(len, sets.values())))
+        job = bar.add_task("cost", total=sum(map(len, sets.values())))
         for name, records in sets.items():
             outcomes = list[Any]()
             for record in records:
@@ -77,7 +78,7 @@ def cache(
                 found.setdefault(name, []).append(row)
             out.print(shown)
     settings = {
-        "data": data.name,
+        "data": data.name if isinstance(data, Path) else [path.name for path in data],
         "records": {name: len(records) for name, records in sets.items()},
         "providers": rows,
         "keep": keep,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -11,67 +11,122 @@ from rich.console import Console
 from ctxshrink._console import console, fail_cleanly, progress
 from ctxshrink._outfile import check_outfile, write_report
 
-from .options import Data, Encoder, Guard, Json, Keep, Limit, Methods, Seed, Split, length, numbers
+from .options import (
+    AnyData,
+    Data,
+    Encoder,
+    Guard,
+    Jobs,
+    Json,
+    Keep,
+    Limit,
+    Methods,
+    Out,
+    PeerModel,
+    PeerPython,
+    Seed,
+    Split,
+    length,
+    named_paths,
+    names,
+    numbers,
+)
 
 bench = typer.Typer(no_args_is_help=True, help="Measure quality against plain baselines, and speed.")
 
-ALL = "ctxshrink,bm25,lead,random,truncate"
+KNOWN = "ctxshrink,bm25,lead,random,truncate"
 UNSEEN = "ctxshrink,lead,idf,random,truncate"
 
 
-@bench.command()
+def _quality(task: str, help_: str, methods_: str, keep_: str) -> None:
+    """Register the command of a task: they differ in their defaults alone."""
+
+    @bench.command(task, help=help_)
+    @fail_cleanly
+    def command(  # pyright: ignore[reportUnusedFunction]
+        data: Data,
+        keep: Keep = keep_,
+        methods: Methods = methods_,
+        limit: Limit = None,
+        split: Split = "all",
+        seed: Seed = 0,
+        guardrail: Guard = True,
+        encoder: Encoder = None,
+        peer_python: PeerPython = None,
+        peer_model: PeerModel = None,
+        jobs: Jobs = 1,
+        out: Out = None,
+        json_out: Json = None,
+    ) -> None:
+        from ctxshrink.policies import check_keep
+
+        from .all_run import run_task
+        from .quality import Plan
+
+        check_outfile(json_out, "--json")
+        plan = Plan(
+            task,
+            (data,),
+            tuple(numbers("--keep", keep, lambda text: check_keep(float(text), "--keep"))),
+            tuple(names(methods)),
+            limit,
+            split,
+            seed,
+            guardrail,
+            encoder,
+            named_paths("--peer-python", peer_python),
+            named_paths("--peer-model", peer_model),
+        )
+        chapter = run_task(plan, jobs=jobs, folder=out, console=_out())
+        write_report(json_out, chapter.settings, chapter.found)
+
+
+for _task, _help, _methods, _keep in (
+    ("rag", "Which answers survive when chunks are shrunk to a share, the question known.", KNOWN, "0.5,0.25,0.1"),
+    ("chat", "Which facts survive when conversations are shrunk before anybody asks.", UNSEEN, "0.5,0.25"),
+    ("tools", "Which needles survive in logs, tables and JSON, the question known.", KNOWN, "0.5,0.25,0.1"),
+):
+    _quality(_task, _help, _methods, _keep)
+
+
+@bench.command("all")
 @fail_cleanly
-def rag(
-    data: Data,
-    keep: Keep = "0.5,0.25,0.1",
-    methods: Methods = ALL,
-    limit: Limit = None,
-    split: Split = "all",
+def everything(
+    data: AnyData,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for results.json, RESULTS.md and plots; a run that was stopped goes on from it."),
+    ] = Path("bench-results"),
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas; default: all.")] = "",
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most records per set, drawn at random; default: 3 of rag, 4 of chat, 4 of tools."),
+    ] = None,
+    split: Split = "test",
     seed: Seed = 0,
     guardrail: Guard = True,
     encoder: Encoder = None,
-    json_out: Json = None,
+    peer_python: PeerPython = None,
+    peer_model: PeerModel = None,
+    kv_model: Annotated[
+        Path | None, typer.Option(help="Folder of a needle model, from `ctxshrink train kv-needle`, for the KV table.")
+    ] = None,
+    jobs: Jobs = 1,
 ) -> None:
-    """Which answers survive when retrieved chunks are shrunk to a share of their tokens, the question known."""
-    _quality("rag", data, keep, methods, limit, split, seed, guardrail, encoder, json_out)
+    """Every method on every set that it can do; then speed, cost, guardrail and KV caches in small form."""
+    from .all_run import Wishes, bench_all, every_method
+    from .quality import Plan
+
+    base = Plan(
+        "", (), (), every_method(names(methods)), limit, split, seed, guardrail, encoder,
+        named_paths("--peer-python", peer_python), named_paths("--peer-model", peer_model),
+    )  # fmt: skip
+    bench_all(Wishes(data, out, base, jobs, kv_model), _out())
 
 
 @bench.command()
 @fail_cleanly
-def chat(
-    data: Data,
-    keep: Keep = "0.5,0.25",
-    methods: Methods = UNSEEN,
-    limit: Limit = None,
-    split: Split = "all",
-    seed: Seed = 0,
-    guardrail: Guard = True,
-    json_out: Json = None,
-) -> None:
-    """Which facts survive when conversations are shrunk before anybody knows what will be asked."""
-    _quality("chat", data, keep, methods, limit, split, seed, guardrail, None, json_out)
-
-
-@bench.command()
-@fail_cleanly
-def tools(
-    data: Data,
-    keep: Keep = "0.5,0.25,0.1",
-    methods: Methods = ALL,
-    limit: Limit = None,
-    split: Split = "all",
-    seed: Seed = 0,
-    guardrail: Guard = True,
-    encoder: Encoder = None,
-    json_out: Json = None,
-) -> None:
-    """Which needles survive when logs, tables and JSON from tools are shrunk, the question known."""
-    _quality("tools", data, keep, methods, limit, split, seed, guardrail, encoder, json_out)
-
-
-@bench.command()
-@fail_cleanly
-def cache(
+def cost(
     data: Data,
     providers: Annotated[
         str,
@@ -93,10 +148,10 @@ def cache(
     from . import agents
 
     check_outfile(json_out, "--json")
-    names = [p.strip() for p in providers.split(",") if p.strip()]
+    wanted = names(providers)
     keep = check_keep(keep, "--keep")
-    settings, found = agents.cache(
-        data, names, keep, limit=limit, split=split, seed=seed, guardrail=guardrail, peers=peers, out=_out()
+    settings, found = agents.cost(
+        data, wanted, keep, limit=limit, split=split, seed=seed, guardrail=guardrail, peers=peers, out=_out()
     )
     write_report(json_out, settings, found)
 
@@ -182,30 +237,11 @@ def speed(
     if peers:
         _peers(encoder, repeats, keep, guardrail, json_out)
     else:
+        from .speed import show_speed
+
         sizes = numbers("--lengths", lengths, length)
-        _lengths(sizes, ["chunks", "text"] if shape == "both" else [shape], keep, guardrail, json_out)
-
-
-def _lengths(sizes: list[int], shapes: list[str], keep: float, guardrail: bool, json_out: Path | None) -> None:
-    from .report import number, table
-    from .speed import measure
-
-    guards = [False, True] if guardrail else [False]
-    timings = list[dict[str, Any]]()
-    shown = table("whole path, one call each", ["shape", "guardrail", "tokens", "kept", "seconds", "tokens/s"], left=2)
-    with progress() as bar:
-        job = bar.add_task("speed", total=len(sizes) * len(shapes) * len(guards))
-        for t in measure(sizes, guards, shapes, keep):
-            on = "on" if t.guardrail else "off"
-            shown.add_row(
-                t.shape, on, f"{t.tokens:,}", f"{t.kept:.1%}", f"{t.seconds:.2f}", number(t.tokens_per_second, ",.0f")
-            )
-            timings.append(
-                {"shape": t.shape, "guardrail": t.guardrail, "tokens": t.tokens, "kept": t.kept, "seconds": t.seconds}
-            )
-            bar.update(job, advance=1, description=f"{t.tokens:,} tokens, guardrail {on}")
-    _out().print(shown)
-    write_report(json_out, {"lengths": sizes, "keep": keep}, {"timings": timings})
+        shapes = ["chunks", "text"] if shape == "both" else [shape]
+        write_report(json_out, *show_speed(sizes, shapes, keep, guardrail, _out()))
 
 
 def _peers(encoder: Path | None, repeats: int, keep: float, guardrail: bool, json_out: Path | None) -> None:
@@ -228,55 +264,6 @@ def _peers(encoder: Path | None, repeats: int, keep: float, guardrail: bool, jso
     write_report(
         json_out, {"tokens": TOKENS, "repeats": repeats, "keep": keep, "guardrail": guardrail}, found.to_dict()
     )
-
-
-def _quality(
-    name: str,
-    data: Path,
-    keep: str,
-    methods: str,
-    limit: int | None,
-    split: Literal["all", "dev", "test"],
-    seed: int,
-    guardrail: bool,
-    encoder: Path | None,
-    json_out: Path | None,
-) -> None:
-    from ctxshrink.policies import check_keep
-
-    from .data import load_sets
-    from .methods import build
-    from .report import show
-    from .run import run
-    from .summary import summarize
-    from .tasks import TASKS
-
-    check_outfile(json_out, "--json")
-    task = TASKS[name]
-    keeps = numbers("--keep", keep, lambda text: check_keep(float(text), "--keep"))
-    names = [m.strip() for m in methods.split(",") if m.strip()]
-    runners = build(names, guardrail=guardrail, encoder=encoder, asks=task.asks)
-    sets = load_sets(data, task.parse, split=split, limit=limit, seed=seed)
-    with progress() as bar:
-        total = sum(map(len, sets.values())) * len(runners) * len(keeps)
-        job = bar.add_task("loading models", total=total)
-        observations = run(task, sets, runners, keeps, lambda what: bar.update(job, advance=1, description=what))
-    summary = summarize(observations, seed)
-    show(summary, _out())
-    settings = {
-        "task": name,
-        "data": data.name,
-        "records": {set_name: len(records) for set_name, records in sets.items()},
-        "keep": keeps,
-        "methods": [r.method for r in runners],
-        "limit": limit,
-        "split": split,
-        "seed": seed,
-        "guardrail": guardrail,
-        "encoder": None if encoder is None else encoder.name,
-        "counter": runners[0].shrinker.counter.name,
-    }
-    write_report(json_out, settings, summary.to_dict())
 
 
 def _out() -> Console:

@@ -17,15 +17,32 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from ctxshrink.errors import ConfigError
 
+from ._row import RecordError, Row
+
 Split: TypeAlias = Literal["all", "dev", "test"]
 R = TypeVar("R", bound="Record")
+T = TypeVar("T")
+
+EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        "rag": '{"id": "1", "query": "When does it open?", "docs": [{"text": "It opens at nine. Tea is free."}], '
+        '"answers": ["at nine"]}',
+        "chat": '{"id": "1", "messages": [{"role": "user", "content": "My code is 4471."}, {"role": "assistant", '
+        '"content": "Noted."}], "probes": [{"answers": ["4471"]}]}',
+        "tools": '{"id": "1", "query": "Which job failed?", "content": "job 1 done\\njob 2 FAILED", '
+        '"needles": [{"answers": ["job 2"]}]}',
+    }
+)
+"""The smallest record of each schema, as a line of a file."""
+
 
 MULTI_HOP = frozenset(("hotpotqa", "musique", "2wikimultihop"))
 """Sources whose questions need every supporting sentence: the answer alone may stand in a text that does not say why.
@@ -93,69 +110,12 @@ class ToolRecord(Record):
     needles: tuple[tuple[str, ...], ...]
 
 
-class Row:
-    """One JSON object with checked access to its fields.
-
-    Args:
-        value: The decoded JSON.
-        where: For errors: file, line, and path inside the object.
-
-    Raises:
-        ConfigError: The value is not an object; as all methods do when a field is missing or of another type.
-    """
-
-    def __init__(self, value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where}: expected a JSON object; got {type(value).__name__}")
-        self.fields = cast("dict[str, Any]", value)
-        self.where = where
-
-    def _get(self, key: str, kind: type, default: object) -> Any:
-        value = self.fields.get(key)
-        if value is None:
-            if default is not None:
-                return default
-            raise ConfigError(f'{self.where}: the field "{key}" is missing')
-        if not isinstance(value, kind):
-            raise ConfigError(f'{self.where}: "{key}" must be a {kind.__name__}; got {type(value).__name__}')
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        """A string field."""
-        return self._get(key, str, default)
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of strings; numbers count as their text; () where it is missing."""
-        values: list[Any] = self._get(key, list, [])
-        for value in values:
-            if isinstance(value, bool) or not isinstance(value, str | int | float):
-                raise ConfigError(f'{self.where}: "{key}" must hold strings; got {type(value).__name__}')
-        return tuple(str(v) for v in values)
-
-    def rows(self, key: str) -> list[Row]:
-        """A list of objects."""
-        values: list[Any] = self._get(key, list, None)
-        return [Row(v, f"{self.where}: {key}[{i}]") for i, v in enumerate(values)]
-
-    def positions(self, key: str, count: int) -> tuple[int, ...]:
-        """A list of positions in a sequence of ``count`` items; () where it is missing."""
-        values: list[Any] = self._get(key, list, [])
-        for value in values:
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-                raise ConfigError(f'{self.where}: "{key}" holds {value!r}, which is no position among {count}')
-        return tuple(values)
-
-    def flag(self, key: str) -> bool | None:
-        """A true/false field; None where it is missing."""
-        return cast("bool | None", self._get(key, bool, False)) if self.fields.get(key) is not None else None
-
-
 def rag_record(row: Row) -> RagRecord:
     """A record of the rag schema."""
     docs = tuple({"text": doc.text("text"), "title": doc.text("title", "")} for doc in row.rows("docs"))
     answers, facts, support = row.texts("answers"), row.texts("facts"), row.texts("supporting_sentences")
     if not (answers or facts or support):
-        raise ConfigError(f'{row.where}: one of "answers", "facts" and "supporting_sentences" is needed to score it')
+        raise RecordError(f'{row.where}: one of "answers", "facts" and "supporting_sentences" is needed to score it')
     multi_hop = row.flag("multi_hop")
     if multi_hop is None:
         multi_hop = row.text("source", "") in MULTI_HOP
@@ -180,7 +140,7 @@ def tool_record(row: Row) -> ToolRecord:
     """A record of the tools schema."""
     needles = tuple(needle.texts("answers") for needle in row.rows("needles"))
     if not needles or not all(needles):
-        raise ConfigError(f'{row.where}: "needles" must hold at least one needle, each with "answers"')
+        raise RecordError(f'{row.where}: "needles" must hold at least one needle, each with "answers"')
     return ToolRecord(*_common(row), row.text("query"), row.text("content"), needles)
 
 
@@ -189,13 +149,37 @@ def _common(row: Row) -> tuple[str, str, str]:
     return key, row.text("group", key), row.text("lang", "en")
 
 
+def files_of(path: Path | Sequence[Path]) -> list[Path]:
+    """The JSON-lines files of a benchmark.
+
+    Args:
+        path: A file, a folder of them, or several of these.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    files = list[Path]()
+    for one in [path] if isinstance(path, Path) else path:
+        found = sorted(one.glob("*.jsonl")) if one.is_dir() else [one]
+        if not found or not found[0].is_file():
+            what = "the folder holds no .jsonl file" if one.is_dir() else "no such file"
+            raise ConfigError(f"--data {one}: {what}")
+        files += found
+    return files
+
+
 def load_sets(
-    path: Path, parse: Callable[[Row], R], *, split: Split = "all", limit: int | None = None, seed: int = 0
+    path: Path | Sequence[Path],
+    parse: Callable[[Row], R],
+    *,
+    split: Split = "all",
+    limit: int | None = None,
+    seed: int = 0,
 ) -> dict[str, list[R]]:
     """The sets of a benchmark.
 
     Args:
-        path: A JSON-lines file (one set, named after the file) or a folder of them.
+        path: A JSON-lines file (one set, named after the file), a folder of them, or several of these.
         parse: The schema: `rag_record`, `chat_record` or `tool_record`.
         split: Which side of the dev/test split to take, see `on_dev_side`.
         limit: Most records per set, drawn at random after the split.
@@ -207,12 +191,8 @@ def load_sets(
     Raises:
         ConfigError: There is no such file, or a line is not a record of the schema.
     """
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
-        what = "the folder holds no .jsonl file" if path.is_dir() else "no such file"
-        raise ConfigError(f"--data {path}: {what}")
     sets: dict[str, list[R]] = {}
-    for file in files:
+    for file in files_of(path):
         records = [r for r in _read(file, parse) if split == "all" or on_dev_side(r.group) == (split == "dev")]
         if limit is not None and len(records) > limit:
             picks = sorted(random.Random(f"{seed}:{file.stem}").sample(range(len(records)), limit))
@@ -220,7 +200,8 @@ def load_sets(
         if records:
             sets[file.stem] = records
     if not sets:
-        raise ConfigError(f"--data {path}: no records" + ("" if split == "all" else f" on the {split} side"))
+        where = path if isinstance(path, Path) else ", ".join(map(str, path))
+        raise ConfigError(f"--data {where}: no records" + ("" if split == "all" else f" on the {split} side"))
     return sets
 
 
@@ -232,14 +213,36 @@ def on_dev_side(group: str) -> bool:
     return hashlib.sha256(group.encode("utf-8", "surrogatepass")).digest()[0] < 128
 
 
-def _read(file: Path, parse: Callable[[Row], R]) -> Sequence[R]:
-    records: list[R] = []
+def task_of(file: Path) -> str:
+    """What the records of a file are for, by the keys of its first line: ``rag``, ``chat`` or ``tools``.
+
+    Raises:
+        ConfigError: It cannot be read, is empty, or its first line is no record of any schema.
+    """
+    rows = _read(file, lambda row: row, most=1)
+    if not rows:
+        raise ConfigError(f"{file}: the file is empty")
+    [row] = rows
+    for key, task in (("docs", "rag"), ("messages", "chat"), ("content", "tools")):
+        if key in row.fields:
+            return task
+    raise RecordError(
+        f'{row.where}: a record has "docs" (chunks, for rag), "messages" (a conversation, for chat) or "content" (a '
+        f"tool's output, for tools); this one has {', '.join(row.fields) or 'nothing'}. The smallest records: "
+        + "; ".join(EXAMPLES.values())
+    )
+
+
+def _read(file: Path, parse: Callable[[Row], T], most: int | None = None) -> Sequence[T]:
+    records: list[T] = []
     try:
         with file.open(encoding="utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     where = f"{file}:{number}"
                     records.append(parse(Row(_decode(line, where), where)))
+                    if len(records) == most:
+                        break
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as UTF-8 text: {error}") from error
     return records
@@ -249,4 +252,4 @@ def _decode(line: str, where: str) -> object:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not a line of JSON: {error}") from error
+        raise RecordError(f"{where}: not a line of JSON: {error}") from error

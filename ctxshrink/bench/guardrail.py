@@ -107,11 +107,11 @@ class Found:
     costs: Sequence[Cost]
 
 
-def load(data: Path, *, split: Split, limit: int | None, seed: int = 0) -> list[Source]:
+def load(data: Path | Mapping[str, Sequence[Path]], *, split: Split, limit: int | None, seed: int = 0) -> list[Source]:
     """The sets of a folder with ``rag``, ``chat`` and ``tools``, or some of these, whose records say what is needed.
 
     Args:
-        data: The folder; the folders in it are read by `load_sets`.
+        data: The folder, or the files of each task; `load_sets` reads them.
         split: Which half.
         limit: Most records per set.
         seed: Of the draw.
@@ -119,16 +119,22 @@ def load(data: Path, *, split: Split, limit: int | None, seed: int = 0) -> list[
     Raises:
         ConfigError: There is none of these folders, or a set is not of its schema.
     """
+    held = folders(data) if isinstance(data, Path) else data
     found = [
         Source(f"{task.name}/{name}", task, records)
         for task in TASKS.values()
-        if (data / task.name).is_dir()
-        for name, records in load_sets(data / task.name, task.parse, split=split, limit=limit, seed=seed).items()
+        if task.name in held
+        for name, records in load_sets(held[task.name], task.parse, split=split, limit=limit, seed=seed).items()
         if any(task.needed(record, _NOTHING) for record in records)
     ]
     if not found:
         raise ConfigError(f"--data {data}: it holds none of the folders {', '.join(TASKS)}")
     return found
+
+
+def folders(data: Path) -> dict[str, list[Path]]:
+    """The folders in a folder that are named like a task."""
+    return {name: [data / name] for name in TASKS if (data / name).is_dir()}
 
 
 def measure(
@@ -182,7 +188,7 @@ def _retrieved(source: Source) -> list[RagRecord]:
 
 
 def bench_guardrail(
-    data: Path,
+    data: Path | Mapping[str, Sequence[Path]],
     *,
     split: Split,
     limit: int | None,
@@ -225,7 +231,7 @@ def bench_guardrail(
     report = summarize(found, seed)
     show(report, out)
     settings = {
-        "data": data.name,
+        "data": data.name if isinstance(data, Path) else {name: [p.name for p in held] for name, held in data.items()},
         "records": {s.name: len(s.records) for s in sources},
         "split": split,
         "limit": limit,

@@ -50,7 +50,9 @@ def kv(
     lengths: Annotated[str, typer.Option(help="Tokens of the contexts that are timed; k and M are understood.")] = (
         "1k,2k,4k,8k,16k,32k"
     ),
-    latent_steps: Annotated[int, typer.Option(min=1, help="Training steps of each latent encoder.")] = 400,
+    latent_steps: Annotated[
+        int, typer.Option(min=1, help="Training steps of each latent encoder; twice as many before the first.")
+    ] = 150,
     documents: Annotated[int, typer.Option(min=1, help="Documents of --text.")] = 60,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each timing.")] = 3,
     tokens: Annotated[str, typer.Option(help="Tokens of the long conversation.")] = "1M",

@@ -10,7 +10,6 @@ import torch
 from rich.console import Console
 
 from ctxshrink.kv.latent import LatentEncoder
-from ctxshrink.kv.prefill import read
 from ctxshrink.training.kv_latent import LatentConfig, told_again, train_kv_latent
 from ctxshrink.training.needle import NeedleTask, needle_batch
 from ctxshrink.training.needle_distill import needle_source
@@ -24,6 +23,7 @@ WINDOWS: Final = (4, 8, 16)
 TRAINING_SEED: Final = 9_000
 """Of the contexts that are trained on; those that are measured have others."""
 BATCH: Final = 8
+"""Contexts of a step (of short ones twice as many), and those of a seed that are told again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +58,27 @@ def compare(
     selectors: Mapping[str, Any],
     setting: Setting,
     *,
-    steps: int = 400,
+    steps: int = 150,
     windows: Sequence[int] = WINDOWS,
     step: Callable[[str], None] = lambda _: None,
 ) -> list[Latent]:
     """Trains an encoder for each window and measures it beside selectors that store as many entries.
+
+    The first encoder learns which tokens count, and each goes on from the one before it.
 
     Args:
         model: A needle model.
         task: Its task.
         selectors: By name; trained adapters.
         setting: Seeds and contexts that are measured; its shares are not used.
-        steps: Training steps of each encoder.
+        steps: Training steps of each encoder's network; before the first, twice as many of the tokens' weights.
         windows: Tokens for one entry.
         step: Called as it goes on.
     """
     out: list[Latent] = []
+    encoder: LatentEncoder | None = None
     for window in windows:
-        encoder = _trained(model, task, window, steps, step)
+        encoder = _trained(model, task, window, steps, encoder, step)
         one = replace(setting, keeps=(1 / window,))
         found = list(measure(model, {"needle": task}, {encoder.name: encoder, **selectors}, one, step=step))
         for method in (encoder.name, *selectors):
@@ -93,12 +96,15 @@ def _row(method: str, window: int, outcomes: Sequence[Outcome], told: tuple[floa
     return Latent(method, window, accuracy, kl, nbytes, *told, steps)
 
 
-def _trained(model: Any, task: NeedleTask, window: int, steps: int, step: Callable[[str], None]) -> LatentEncoder:
+def _trained(
+    model: Any, task: NeedleTask, window: int, steps: int, start: LatentEncoder | None, step: Callable[[str], None]
+) -> LatentEncoder:
     def told(report: Progress) -> None:
         step(f"latent {window}x: {report.message}")
 
-    source = needle_source(task, batch=BATCH, seed=TRAINING_SEED)
-    return train_kv_latent(model, source, window, config=LatentConfig(steps=steps), report=told)
+    config = LatentConfig(steps=steps, scorer_steps=2 * steps)
+    source = needle_source(task, batch=BATCH, seed=TRAINING_SEED + window, dense_steps=0 if start else 2 * steps)
+    return train_kv_latent(model, source, window, config=config, start=start, report=told)
 
 
 @torch.no_grad()
@@ -107,7 +113,7 @@ def _told(model: Any, encoder: LatentEncoder, task: NeedleTask, seeds: Sequence[
     with_, without = list[float](), list[float]()
     for seed in seeds:
         ids = torch.from_numpy(needle_batch(task, seed, BATCH).context_ids).to(model.device)  # pyright: ignore[reportUnknownMemberType]
-        vectors = encoder.encode(model.get_input_embeddings()(ids), read(model, ids).hidden)
+        vectors = encoder.vectors(model, ids)
         right = told_again(model, vectors, ids).argmax(-1) == ids
         with_.append(float(right[:, 1:].float().mean()))
         plain = model(input_ids=ids).logits[:, :-1].argmax(-1) == ids[:, 1:]

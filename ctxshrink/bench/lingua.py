@@ -23,6 +23,7 @@ from ctxshrink.errors import MissingExtraError
 from ctxshrink.scorers import TransformersScorer
 from ctxshrink.types import Call, Job, Segment
 
+from .peer_methods.workers.llmlingua_worker import OldCaches
 from .speed import QUERY, sentences
 
 _Work: TypeAlias = "Callable[[Sequence[str], str | None], list[str]]"
@@ -152,24 +153,6 @@ def _timed(work: _Work, texts: Sequence[str], query: str | None) -> tuple[float,
     return time.process_time() - started, made
 
 
-class _OldCaches:
-    """A model that takes and gives keys and values as pairs by layer, as before transformers 4.36."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-
-    def __call__(self, ids: Any, *, attention_mask: Any, past_key_values: Any, use_cache: bool) -> Any:
-        from transformers import DynamicCache
-
-        cache: Any = DynamicCache()
-        pairs: Any = past_key_values or ()
-        for layer, (keys, values) in enumerate(pairs):
-            cache.update(keys, values, layer)
-        made = self._model(ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache)
-        made.past_key_values = [(layer.keys, layer.values) for layer in made.past_key_values.layers]
-        return made
-
-
 def _load(folder: str) -> tuple[TransformersScorer, Any, _Counter]:
     """The scorer, and the package over the same model: its constructor would fetch a tokenizer from the network."""
     try:
@@ -182,7 +165,7 @@ def _load(folder: str) -> tuple[TransformersScorer, Any, _Counter]:
     model = auto.AutoModelForCausalLM.from_pretrained(folder).eval()
     counter = _Counter(tokenizer)
     made: Any = llmlingua.PromptCompressor.__new__(llmlingua.PromptCompressor)
-    made.model, made.tokenizer, made.device, made.oai_tokenizer = _OldCaches(model), tokenizer, "cpu", counter
+    made.model, made.tokenizer, made.device, made.oai_tokenizer = OldCaches(model), tokenizer, "cpu", counter
     made.max_position_embeddings = int(model.config.max_position_embeddings)
     made.cache_bos_num, made.prefix_bos_num, made.context_idxs, made.use_llmlingua2 = 10, 100, [], False
     return TransformersScorer(model, tokenizer), made, counter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,15 @@ from types import MappingProxyType
 from ctxshrink import PerplexityGuardrail, Shrinker
 from ctxshrink.compressors import get_compressor
 from ctxshrink.compressors.surprisal import SurprisalCompressor
-from ctxshrink.errors import ConfigError, MissingExtraError
+from ctxshrink.errors import ConfigError
 from ctxshrink.policies import Adaptive, Lossless
 from ctxshrink.types import Call, Compressor, ContentType, Guardrail, Kind, OnReject, OutputGuardrail, Trial, Verdict
 
 from .baselines import ChunkCompressor, CosineCompressor, HybridCompressor, IdfCompressor
 from .encoder import SentenceEncoder, require_encoder
+from .peer_methods.runner import PeerRunner
+from .peer_methods.spec import PEERS
+from .peer_methods.start import check_names, start
 
 _KINDS: tuple[Kind, ...] = ("instruction", "user", "assistant", "tool_call", "tool_result", "document")
 _TYPES: tuple[ContentType, ...] = ("prose", "json", "log", "code", "diff", "table", "html")
@@ -93,14 +97,6 @@ class Runner:
     on_reject: OnReject = "budget"
 
 
-def _optimizer(encoder: SentenceEncoder) -> Compressor:
-    try:
-        from .optimizer import SentenceOptimizer
-    except ImportError as error:
-        raise MissingExtraError("the method sentence-optimizer", "bench") from error
-    return SentenceOptimizer(encoder)
-
-
 _PLAIN: Mapping[str, Callable[[], Compressor]] = MappingProxyType(
     {
         **{name: partial(get_compressor, name) for name in ("extractive", "bm25", "lead", "random", "truncate")},
@@ -113,7 +109,6 @@ _ENCODED: Mapping[str, Callable[[SentenceEncoder], Compressor]] = MappingProxyTy
         "minilm": CosineCompressor,
         "hybrid": HybridCompressor,
         "chunks": ChunkCompressor,
-        "sentence-optimizer": _optimizer,
     }
 )
 METHODS: tuple[str, ...] = ("ctxshrink", "lossless", *_PLAIN, *_ENCODED)
@@ -123,30 +118,62 @@ the question: they do not run where the question is unknown. Behind ``surprisal`
 prose, as such a text needs another method."""
 
 
-def build(names: Sequence[str], *, guardrail: bool, encoder: Path | None = None, asks: bool = True) -> list[Runner]:
+def build(
+    names: Sequence[str],
+    *,
+    guardrail: bool,
+    encoder: Path | None = None,
+    asks: bool = True,
+    task: str | None = None,
+    peers: Mapping[str, Path] = MappingProxyType({}),
+    models: Mapping[str, Path] = MappingProxyType({}),
+) -> list[Runner | PeerRunner]:
     """Runners for the named methods, in that order.
 
+    Peers are started here; their runners must be closed. Where one of them does not start, the others are.
+
     Args:
-        names: From `METHODS`.
+        names: From `METHODS` or `PEERS`.
         guardrail: Run ``ctxshrink`` with its guardrail.
         encoder: Folder of a sentence encoder, for the methods that need one.
         asks: Whether the question is known, see `Task.asks`.
+        task: What the methods will be run on, if that is known: a peer that cannot do it is refused.
+        peers: Interpreters of peers by method or package; this one where none is named.
+        models: Model folders of peers by method.
 
     Raises:
-        ConfigError: A name is not in `METHODS` or none is given; a method needs an encoder or a question and there is
-            none.
+        ConfigError: A name is unknown or none is given; a method needs an encoder or a question and there is none; a
+            peer is not installed, cannot do the task or does not start.
         MissingExtraError: A package that a method needs is not installed.
         ModelError: The encoder cannot be loaded.
     """
     wanted = list(dict.fromkeys(names))
-    unknown = [n for n in wanted if n not in METHODS]
+    known = (*METHODS, *PEERS)
+    unknown = [n for n in wanted if n not in known]
     if unknown or not wanted:
-        raise ConfigError(f"--methods must name some of {', '.join(METHODS)}; got {', '.join(unknown) or 'nothing'}")
-    encoded = [n for n in wanted if n in _ENCODED]
+        raise ConfigError(f"--methods must name some of {', '.join(known)}; got {', '.join(unknown) or 'nothing'}")
+    check_names("--peer-python", peers, needs=False)
+    check_names("--peer-model", models, needs=True)
+    encoded = [n for n in wanted if n in _ENCODED or (n in PEERS and PEERS[n].needs == "encoder")]
     if encoded and not asks:
         raise ConfigError(f"--methods {', '.join(encoded)}: ranks by the question, which is unseen here")
     vectors = SentenceEncoder(require_encoder(encoder, encoded)) if encoded else None
-    return [_runner(n, guardrail, vectors) for n in wanted]
+    with ExitStack() as started:
+        runners = list[Runner | PeerRunner]()
+        for name in wanted:
+            if name not in PEERS:
+                runners.append(_runner(name, guardrail, vectors))
+                continue
+            peer = start(PEERS[name], _reference(), task=task, peers=peers, models=models, encoder=vectors)
+            started.callback(peer.close)
+            runners.append(peer)
+        started.pop_all()
+    return runners
+
+
+def _reference() -> Shrinker:
+    """Says what is locked and what the budget is, for methods that run elsewhere; its own output is not used."""
+    return Shrinker(policy=pooled_policy(), compressors=[get_compressor("truncate")], guardrail=None)
 
 
 def _runner(name: str, guardrail: bool, encoder: SentenceEncoder | None) -> Runner:

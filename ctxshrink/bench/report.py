@@ -8,6 +8,7 @@ from statistics import median
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .compare import Comparison
@@ -26,7 +27,7 @@ def show(summary: Summary, console: Console) -> None:
     for keep in dict.fromkeys(row.keep for row in summary.sets):
         behind = [row for row in summary.set_standings if row.keep == keep and row.behind]
         console.print(_sets_table(keep, [row for row in summary.sets if row.keep == keep], behind))
-    console.print(_methods_table(summary))
+    console.print(methods_table(summary))
     for standing in summary.standings:
         of_keep = [row for row in summary.set_standings if row.keep == standing.keep]
         console.print(_standing(standing, of_keep), soft_wrap=True)
@@ -104,7 +105,11 @@ def _sets_table(keep: float, rows: Sequence[SetRow], behind: Sequence[SetStandin
         of_set = {row.method: row for row in rows if row.set_name == name}
         first = of_set[methods[0]]
         best = max((r.score for r in of_set.values() if math.isfinite(r.score)), default=math.nan)
-        cells = [name + ("*" if first.scored_by == (EVIDENCE,) else ""), "+".join(first.scored_by), str(first.records)]
+        cells = [
+            escape(name) + ("*" if first.scored_by == (EVIDENCE,) else ""),
+            "+".join(first.scored_by),
+            str(first.records),
+        ]
         cells += [_score(of_set[m], best) for m in methods]
         cells += ["\n".join(_behind(row) for row in behind if row.set_name == name)] if behind else []
         made.add_row(*cells, *(number(first.scores.get(e, math.nan)) for e in extra))
@@ -128,7 +133,8 @@ def _score(row: SetRow, best: float) -> str:
     return f"{text} {_interval(*row.interval)}" if _is_small(row) else text
 
 
-def _methods_table(summary: Summary) -> Table:
+def methods_table(summary: Summary) -> Table:
+    """The means of every method at every keep."""
     rows, first = summary.methods, summary.methods[0].method
     best = {(standing.keep, standing.baseline) for standing in summary.standings}
     others = any(math.isfinite(row.other) for row in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from ctxshrink.types import Segment, Trial, Verdict
 
 from .data import Record
 from .methods import Runner
+from .peer_methods.measure import measure_peer
+from .peer_methods.runner import PeerRunner
 from .scoring import Haystack
 from .tasks import Shrunk, Task
 
@@ -56,6 +58,8 @@ class Observation:
             longer a measurement of its method.
         at_risk: Strings that will be asked for and that stand in the unlocked text alone, see `at_risk`.
         lost: Those of them that stand nowhere in the output.
+        setting: What a method of another package was asked for, in its own words.
+        failure: Why it failed on the record, which is whole then.
         actions: Segments by what came out of them.
         accepted: Attempts that the guardrail accepted.
         rejected: Attempts that it rejected.
@@ -81,6 +85,8 @@ class Observation:
     failed: int = 0
     at_risk: int = 0
     lost: int = 0
+    setting: str = ""
+    failure: str = ""
 
 
 def run(
@@ -105,29 +111,57 @@ def run(
     Raises:
         ConfigError: A method fails on the simplest text: its packages or files do not work here.
     """
-    for runner in runners:  # Models load on first use; that is not what is measured.
-        result = runner.shrinker.shrink_text(_WARM_UP, "What was replaced in June?", keep=0.5)
-        if why := _failures(result):
-            raise ConfigError(f"--methods {runner.method}: {why[0]}")
-    return list(_observe(task, sets, runners, keeps, step))
+    for runner in runners:
+        warm_up(runner)
+    return [
+        observation
+        for name, records in sets.items()
+        for record in records
+        for observation in measure_record(task, name, record, runners, keeps, step)
+    ]
 
 
-def _observe(
+def warm_up(runner: Runner) -> None:
+    """Have a method load its models, which it does on first use: that is not what is measured.
+
+    Raises:
+        ConfigError: It fails on the simplest text: its packages or files do not work here.
+    """
+    result = runner.shrinker.shrink_text(_WARM_UP, "What was replaced in June?", keep=0.5)
+    if why := _failures(result):
+        raise ConfigError(f"--methods {runner.method}: {why[0]}")
+
+
+def measure_record(
     task: Task[Any],
-    sets: Mapping[str, Sequence[Record]],
-    runners: Sequence[Runner],
+    set_name: str,
+    record: Record,
+    runners: Sequence[Runner | PeerRunner],
     keeps: Sequence[float],
     step: Callable[[str], None],
-) -> Iterator[Observation]:
-    encoders = {id(r.encoder): r.encoder for r in runners if r.encoder is not None}.values()
-    for name, records in sets.items():
-        for record in records:  # The innermost loops share what the encoder made of a record.
-            for runner in runners:
-                for keep in keeps:
-                    yield _measure(task, name, runner, record, keep)
-                    step(f"{name}: {runner.method} at {keep:g}")
-            for encoder in encoders:
-                encoder.forget()
+) -> list[Observation]:
+    """One record with every method at every keep; the methods share what a sentence encoder made of it.
+
+    Args:
+        task: What the record is.
+        set_name: The set it belongs to.
+        record: The record.
+        runners: The methods.
+        keeps: Shares to keep, each in (0, 1].
+        step: Called after each observation with what was done.
+    """
+    found = list[Observation]()
+    for runner in runners:
+        for keep in keeps:
+            if isinstance(runner, PeerRunner):
+                found.append(measure_peer(task, set_name, runner, record, keep))
+            else:
+                found.append(_measure(task, set_name, runner, record, keep))
+            step(f"{set_name}: {runner.method} at {keep:g}")
+    for runner in runners:
+        if runner.encoder is not None:
+            runner.encoder.forget()
+    return found
 
 
 def _measure(task: Task[Any], set_name: str, runner: Runner, record: Record, keep: float) -> Observation:
@@ -155,7 +189,7 @@ def _measure(task: Task[Any], set_name: str, runner: Runner, record: Record, kee
         max(0, free_after - shrunk.budget),
         shrunk.broken,
         result.seconds + spared,
-        Counter(d.action for d in result.decisions),
+        dict(Counter(d.action for d in result.decisions)),  # Of a Counter, `asdict` would count the pairs.
         accepted,
         len(verdicts) - accepted,
         None if runner.recorder is None else _judged(task, record, shrunk, runner.recorder.first),

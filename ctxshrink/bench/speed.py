@@ -6,8 +6,14 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
 
 from ctxshrink import Shrinker
+from ctxshrink._console import progress
+
+from .report import number, table
 
 QUERY = "When was the pump in hall 7 replaced, and what did it cost?"
 CHUNK_SENTENCES = 8
@@ -112,3 +118,33 @@ def measure(
                     result = shrinker.shrink_text("\n\n".join(docs), keep=keep)
                 seconds = time.perf_counter() - start
                 yield Timing(shape, guardrail, result.tokens_before, result.kept_share, seconds)
+
+
+def show_speed(
+    lengths: Sequence[int], shapes: Sequence[str], keep: float, guardrail: bool, out: Console
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Times and shows; returns settings and figures, JSON-ready.
+
+    Args:
+        lengths: Input tokens.
+        shapes: See `measure`.
+        keep: Share to keep.
+        guardrail: Time the calls with the guardrail too.
+        out: Where the table goes.
+    """
+    guards = [False, True] if guardrail else [False]
+    timings = list[dict[str, Any]]()
+    shown = table("whole path, one call each", ["shape", "guardrail", "tokens", "kept", "seconds", "tokens/s"], left=2)
+    with progress() as bar:
+        job = bar.add_task("speed", total=len(lengths) * len(shapes) * len(guards))
+        for t in measure(lengths, guards, shapes, keep):
+            on = "on" if t.guardrail else "off"
+            shown.add_row(
+                t.shape, on, f"{t.tokens:,}", f"{t.kept:.1%}", f"{t.seconds:.2f}", number(t.tokens_per_second, ",.0f")
+            )
+            timings.append(
+                {"shape": t.shape, "guardrail": t.guardrail, "tokens": t.tokens, "kept": t.kept, "seconds": t.seconds}
+            )
+            bar.update(job, advance=1, description=f"{t.tokens:,} tokens, guardrail {on}")
+    out.print(shown)
+    return {"lengths": list(lengths), "keep": keep}, {"timings": timings}

@@ -13,6 +13,8 @@ from .stats import lost_ratio, mean, stratified_interval
 Groups: TypeAlias = Mapping[tuple[str, float, str], Sequence[Observation]]
 """Observations by method, keep and set."""
 
+STRAYS = 0.05
+"""Share of its records on which a baseline may be over the budget."""
 BESIDE = "bm25"
 """What sets in other languages are held against, where it was run: the encoders of the other baselines read English."""
 
@@ -77,6 +79,11 @@ class SetStanding:
         return self.interval[1] < 0
 
 
+def fits(group: Sequence[Observation]) -> bool:
+    """Whether a method kept to the budgets: one that did not is no baseline, for it had more to answer from."""
+    return sum(o.over > 0 for o in group) <= STRAYS * len(group)
+
+
 def standings(
     groups: Groups, methods: Sequence[str], keeps: Sequence[float], english: Sequence[str], seed: int
 ) -> list[Standing]:
@@ -90,7 +97,7 @@ def standings(
         seed: Of the bootstrap.
 
     Returns:
-        One per keep; none without baselines or English sets.
+        One per keep; none without English sets, or without a baseline that keeps to its budgets.
     """
     found: list[Standing] = []
     if not english or len(methods) < 2:
@@ -98,7 +105,10 @@ def standings(
     for keep in keeps:
         scores = {m: [scores_of(groups[m, keep, name]) for name in english] for m in methods}
         means = {m: mean([mean(s) for s in by_set]) for m, by_set in scores.items()}
-        best = max(methods[1:], key=lambda m: means[m])
+        fitting = [m for m in methods[1:] if fits([o for name in english for o in groups[m, keep, name]])]
+        if not fitting:
+            continue
+        best = max(fitting, key=lambda m: means[m])
         ratio, *interval = lost_ratio(scores[methods[0]], scores[best], seed)
         found.append(Standing(keep, best, means[methods[0]], means[best], ratio, (interval[0], interval[1])))
     return found
@@ -117,7 +127,7 @@ def set_standings(
         seed: Of the bootstrap.
 
     Returns:
-        One per keep, set and language; none without baselines.
+        One per keep, set and language; none without a baseline that keeps to its budgets.
     """
     if len(methods) < 2:
         return []
@@ -138,8 +148,11 @@ def _of_set(
         means = {m: mean(s) for m, s in scores.items()}
         if math.isnan(means[methods[0]]):
             continue
-        fixed = not english and BESIDE in methods[1:]
-        baseline = BESIDE if fixed else max(methods[1:], key=lambda m: means[m])
+        fitting = [m for m in methods[1:] if fits([o for o in groups[m, keep, name] if english or o.lang == lang])]
+        if not fitting:
+            continue
+        fixed = not english and BESIDE in fitting
+        baseline = BESIDE if fixed else max(fitting, key=lambda m: means[m])
         pairs = [a - b for a, b in zip(scores[methods[0]], scores[baseline], strict=True)]
         yield SetStanding(
             keep=keep,

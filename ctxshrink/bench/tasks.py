@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from ctxshrink import Shrinker
+from ctxshrink.errors import ConfigError
 from ctxshrink.messages import detect
 from ctxshrink.policies import unlocked_budget
 from ctxshrink.result import ShrinkResult
@@ -44,6 +46,21 @@ class Shrunk:
         return Haystack("\n".join(self.texts))
 
 
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a method outside of a `Shrinker` made of a record.
+
+    Attributes:
+        texts: The texts that are searched, in order.
+        counted: All texts of the output: what its tokens are counted on.
+        broken: Locked texts that are not in it byte for byte, changed or left out.
+    """
+
+    texts: tuple[str, ...]
+    counted: tuple[str, ...]
+    broken: int = 0
+
+
 class Task(Protocol, Generic[R]):
     """One kind of benchmark.
 
@@ -61,6 +78,18 @@ class Task(Protocol, Generic[R]):
 
     def shrink(self, shrinker: Shrinker, record: R, keep: float, /, *, on_reject: OnReject = "budget") -> Shrunk:
         """Shrink a record to the share ``keep``; ``on_reject``: what a rejection by a guardrail may cost."""
+        ...
+
+    def request(self, record: R, /) -> dict[str, Any]:
+        """A record as a method in another process gets it: ``query`` and ``texts``, or ``messages``."""
+        ...
+
+    def returned(self, reference: Shrunk, answer: Mapping[str, Any], /) -> Returned:
+        """What such a method answered, in the form of its request, beside what a `Shrinker` made of the record.
+
+        Raises:
+            ConfigError: It does not have that form.
+        """
         ...
 
     def scores(self, record: R, text: Haystack, /) -> Mapping[str, float]:
@@ -91,6 +120,14 @@ class Rag:
         result = shrinker.shrink_documents(record.docs, record.query, max_tokens=budget, on_reject=on_reject)
         texts = tuple(str(doc["text"]) for doc in result.output)
         return Shrunk(result, texts, budget, texts)
+
+    def request(self, record: RagRecord, /) -> dict[str, Any]:
+        """The question and the chunks' texts."""
+        return {"query": record.query, "texts": [doc["text"] for doc in record.docs]}
+
+    def returned(self, reference: Shrunk, answer: Mapping[str, Any], /) -> Returned:
+        """The texts as they are."""
+        return _returned_texts(answer)
 
     def scores(self, record: RagRecord, text: Haystack, /) -> Mapping[str, float]:
         """``score`` is the answer where the record has one, else its facts, else its supporting sentences.
@@ -144,6 +181,27 @@ class Chat:
         bound = tuple(after.get(s.id, "") for s in free)
         return Shrunk(result, texts, budget, bound, _broken(record.messages, result, after))
 
+    def request(self, record: ChatRecord, /) -> dict[str, Any]:
+        """The messages."""
+        return {"messages": list(record.messages)}
+
+    def returned(self, reference: Shrunk, answer: Mapping[str, Any], /) -> Returned:
+        """Messages of whatever number; what is locked is looked for among all of them."""
+        messages = answer.get("messages")
+        if not isinstance(messages, list):
+            raise ConfigError("it answered without messages")
+        listed = cast("list[Any]", messages)
+        if not all(isinstance(m, dict) for m in listed):
+            raise ConfigError("its messages are no objects")
+        segments = detect(listed).parse(listed).segments
+        left = Counter((s.kind, s.text) for s in segments)
+        locked = Counter((d.segment.kind, d.segment.text) for d in reference.result.decisions if d.segment.locked)
+        return Returned(
+            tuple(s.text for s in segments if s.kind != "tool_call"),
+            tuple(s.text for s in segments),
+            (locked - left).total(),
+        )
+
     def scores(self, record: ChatRecord, text: Haystack, /) -> Mapping[str, float]:
         """Shares of the probes answered (``probes``), and of the tokens of the messages that hold them (``evidence``).
 
@@ -186,6 +244,14 @@ class Tools:
         result = shrinker.shrink_text(record.content, record.query, max_tokens=budget, on_reject=on_reject)
         return Shrunk(result, (result.output,), budget, (result.output,))
 
+    def request(self, record: ToolRecord, /) -> dict[str, Any]:
+        """The question and the one text."""
+        return {"query": record.query, "texts": [record.content]}
+
+    def returned(self, reference: Shrunk, answer: Mapping[str, Any], /) -> Returned:
+        """The texts as they are."""
+        return _returned_texts(answer)
+
     def scores(self, record: ToolRecord, text: Haystack, /) -> Mapping[str, float]:
         """``score`` and ``needles`` are the share of needles found."""
         found = mean([float(hit) for hit in self.needed(record, text)])
@@ -197,6 +263,14 @@ class Tools:
 
 
 TASKS: Mapping[str, Task[Any]] = {task.name: task for task in (Rag(), Chat(), Tools())}
+
+
+def _returned_texts(answer: Mapping[str, Any]) -> Returned:
+    texts = answer.get("texts")
+    if not isinstance(texts, list) or not all(isinstance(t, str) for t in cast("list[object]", texts)):
+        raise ConfigError("it answered without texts")
+    found = tuple(cast("list[str]", texts))
+    return Returned(found, found)
 
 
 def _broken(messages: Sequence[dict[str, Any]], result: ShrinkResult[list[Any]], after: Mapping[str, str]) -> int:

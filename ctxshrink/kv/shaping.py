@@ -93,7 +93,7 @@ def latent(model: Any, encoder: LatentEncoder, got: Read, ids: Tensor, quant: Qu
     encoder.check(model)
     if not bool(got.real.all()):
         raise ConfigError("a latent encoder takes rows of equal length, without padding: compress each text alone")
-    vectors = encoder.encode(model.get_input_embeddings()(ids.to(model.device)), got.hidden)
+    vectors = encoder.vectors(model, ids)
     made = read(model, ids, vectors=vectors, prompt=got.context.prompt).context
     layers = (
         s if s.window is not None else replace(s, blocks=tuple(replace(pack(b, quant), tier=PINNED) for b in s.blocks))

@@ -210,6 +210,7 @@ class Conversation:
                 tuple(warnings),
                 self._shrinker.mode,
                 time.perf_counter() - started,
+                request.query,
             ),
         )
 

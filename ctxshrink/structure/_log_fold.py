@@ -2,7 +2,7 @@
 
 What it looks like (§ is a character that the log does not have):
 
-    [log, shortened without loss: "§a X Y" is line §a= below with X and Y for its §s; §T is the time, …]
+    [log in short form. "§a X Y" is line §a= below with X and Y for its §s; §T is the time, …]
     §1=/home/me/project/build
     §a=§T web-1 sshd[§]: Failed password for § from § port §
     2024-05-01 08:00:01 web-1 systemd: started §1/run.sh
@@ -34,7 +34,7 @@ _GAP = re.compile(SIGIL + r"(?:(T)|(?!\w))")
 _ENTRY = re.compile(SIGIL + r"(\d|[a-z]{1,3})=(.*)", re.S)
 _EVENT = re.compile(SIGIL + r"([a-z]{1,3})(?: (.*))?", re.S)
 _TIMES = re.compile(" " + SIGIL + r"×(\d+)$")
-_HEAD = "[log, shortened without loss. "
+_HEAD = "[log in short form. "
 
 
 @dataclass(frozen=True, slots=True)

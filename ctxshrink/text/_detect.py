@@ -18,6 +18,7 @@ _TAG = re.compile(
     r"img|meta|link|form|input|button|header|footer|main|title|b|i|strong|em|pre|code)\b[^<>\n]{0,300}>",
     re.I,
 )
+_INLINE = re.compile(r"</?(?:span|a|b|i|u|em|strong|code|small|sub|sup|mark)\b", re.I)
 _HTML_START = re.compile(r"\s{0,200}(?:<!doctype\s+html|<html\b|<\?xml\b|<head\b|<body\b)", re.I)
 _LOG = re.compile(
     r"^\W{0,3}\d{4}[-/.]\d{2}[-/.]\d{2}[T ,]"
@@ -115,8 +116,10 @@ def _is_json(text: str, stripped: str) -> bool:
 def _is_html(sample: str, lines: list[str]) -> bool:
     if _HTML_START.match(sample):
         return True
-    tags = len(_TAG.findall(sample))
-    inside = sum(len(m.group(0)) for m in _TAG.finditer(sample))
+    found = [m.group(0) for m in _TAG.finditer(sample)]
+    if all(_INLINE.match(tag) for tag in found):
+        return False  # Prose with marks in it has sentences, and no blocks to choose from.
+    tags, inside = len(found), sum(map(len, found))
     return tags >= 4 and (inside / max(1, len(sample)) > 0.08 or tags / max(1, len(lines)) >= 1.5)
 
 

@@ -13,6 +13,8 @@ MAX_UNIT = 1000
 """Longest unit in characters, where the text has a boundary at all."""
 FLAT = 200
 """A JSON object or array without others inside is one unit up to this many characters (a record)."""
+MAX_DEPTH = 64
+"""Objects and arrays that the parents of a unit are told for; real JSON is not nested deeper."""
 
 _LINE = re.compile(r"[^\r\n]+")
 _TAG_BREAK = re.compile(
@@ -57,17 +59,23 @@ def units(text: str, content_type: ContentType) -> list[Span]:
 
 
 def json_parents(text: str, spans: list[Span]) -> list[int]:
-    """For each unit of a JSON text the index of the unit that opens the object or array it stands in, or -1."""
+    """For each unit of a JSON text the index of the unit that opens the object or array it stands in, or -1.
+
+    What is nested deeper than `MAX_DEPTH` hangs on its ancestor there: chains of parents are walked for each unit.
+    """
     opener: dict[int, int] = {}  # start of a raw unit -> start of the unit that opens its container
     for (start, _), parent in _json(text):
         opener[start] = parent
     index = {s: i for i, (s, _) in enumerate(spans)}
     out: list[int] = []
+    depth: list[int] = []
     current = -1
     for s, _ in spans:
         if s in opener:
             current = index.get(opener[s], -1)
-        out.append(current)
+        parent = out[current] if current >= 0 and depth[current] >= MAX_DEPTH else current
+        depth.append(depth[parent] + 1 if parent >= 0 else 0)
+        out.append(parent)
     return out
 
 

@@ -15,7 +15,10 @@ from ctxshrink.training.kv_distill import BatchSource, DistillConfig, train_kv_d
 from ctxshrink.training.needle import NeedleTask, domain_task
 from ctxshrink.training.run import Progress, ignore
 
-__all__ = ["DistillRecipe", "load_distill_recipe", "run_distill_recipe"]
+__all__ = [
+    "DistillRecipe", "NeedleData", "TextData", "base_model", "load_distill_recipe", "needle_data", "read_texts",
+    "run_distill_recipe", "tokenizer_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,36 +103,71 @@ def run_distill_recipe(recipe: DistillRecipe, report: Callable[[Progress], None]
     Raises:
         ConfigError: The model, the texts or the adapter to start from cannot be used.
     """
-    import torch
-    import transformers
-
     from ctxshrink.kv.adapter import KVDistillAdapter
 
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}.get(recipe.dtype)
-    if dtype is None:
-        raise ConfigError(f"dtype must be float32, bfloat16 or float16; got {recipe.dtype!r}")
-    auto: Any = transformers
-    try:
-        model = auto.AutoModelForCausalLM.from_pretrained(recipe.model, dtype=dtype).eval()
-        tokenizer = None if recipe.needle.use else auto.AutoTokenizer.from_pretrained(recipe.model)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the model {recipe.model} cannot be loaded: {error}") from error
+    model = base_model(recipe.model, recipe.dtype)
+    tokenizer = None if recipe.needle.use else tokenizer_of(recipe.model)
     start = KVDistillAdapter.load(recipe.start, model) if recipe.start else None
-    corpus = _needle(recipe) if recipe.needle.use else _texts(recipe.texts)
+    corpus = needle_data(recipe.needle, recipe.task) if recipe.needle.use else read_texts(recipe.texts)
     adapter = train_kv_distill(model, tokenizer, corpus, recipe.keep, config=recipe.train, start=start, report=report)
     adapter.save(recipe.output)
     return Path(recipe.output)
 
 
-def _needle(recipe: DistillRecipe) -> BatchSource:
+def base_model(name: str, dtype: str) -> Any:
+    """A causal language model in a type, ready to be asked.
+
+    Args:
+        name: Name or folder.
+        dtype: "float32", "bfloat16" or "float16".
+
+    Raises:
+        ConfigError: There is no such type or model.
+    """
+    import torch
+    import transformers
+
+    types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype not in types:
+        raise ConfigError(f"dtype must be float32, bfloat16 or float16; got {dtype!r}")
+    auto: Any = transformers
+    try:
+        return auto.AutoModelForCausalLM.from_pretrained(name, dtype=types[dtype]).eval()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the model {name} cannot be loaded: {error}") from error
+
+
+def tokenizer_of(name: str) -> Any:
+    """The tokenizer of a model.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    import transformers
+
+    auto: Any = transformers
+    try:
+        return auto.AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the tokenizer of {name} cannot be loaded: {error}") from error
+
+
+def needle_data(needle: NeedleData, task: NeedleTask, *, dense: bool = True) -> BatchSource:
+    """Batches of the needle task.
+
+    Args:
+        needle: Which.
+        task: What contexts look like.
+        dense: Whether there are first steps with short contexts.
+    """
     from ctxshrink.training.needle_distill import needle_source
 
-    n = recipe.needle
-    task = domain_task(recipe.task) if n.domain else recipe.task
-    return needle_source(task, batch=n.batch, seed=n.seed, dense_steps=n.dense_steps)
+    task = domain_task(task) if needle.domain else task
+    return needle_source(task, batch=needle.batch, seed=needle.seed, dense_steps=needle.dense_steps if dense else 0)
 
 
-def _texts(texts: TextData) -> Sequence[str]:
+def read_texts(texts: TextData) -> Sequence[str]:
+    """The texts of a corpus folder."""
     root = Path(texts.root)
     documents = read_documents(root, find_files(root, texts.include, ()), 0.0)
     return [document.text for document in islice(documents, texts.documents)]

@@ -161,12 +161,12 @@ def test_the_command_writes_what_it_shows(tmp_path: Path) -> None:
     data, report = tmp_path / "agent.jsonl", tmp_path / "out.json"
     data.write_text(json.dumps({"id": "r", "messages": list(made.messages), "probes": probes}) + "\n")
     options = ["--data", str(data), "--no-guardrail", "--no-peers", "--providers", "anthropic", "--json", str(report)]
-    done = CliRunner().invoke(app, ["bench", "cache", *options])
+    done = CliRunner().invoke(app, ["bench", "cost", *options])
     assert done.exit_code == 0, done.output
     found = json.loads(report.read_text())
     shown = [s["strategy"] for s in found["summaries"]["agent"]]
     assert shown == ["none", "ctxshrink", "rewrite every turn", "ctxshrink, economics", "every turn, economics"]
     assert "rewrite every turn" in done.output
-    wrong = CliRunner().invoke(app, ["bench", "cache", "--data", str(data), "--providers", "nobody"])
+    wrong = CliRunner().invoke(app, ["bench", "cost", "--data", str(data), "--providers", "nobody"])
     assert wrong.exit_code != 0
     assert "anthropic" in wrong.output

@@ -12,6 +12,8 @@ from typer.testing import CliRunner, Result
 
 from ctxshrink.bench.kv_command import kv
 
+pytest.importorskip("torch")
+
 NEEDLE = Path(__file__).parents[1] / "kv" / "data" / "needle"
 
 app = typer.Typer()

@@ -58,7 +58,7 @@ def test_how_the_package_raises_is_in_the_row(folder: Path, monkeypatch: pytest.
     def broken(*_: Any, **__: Any) -> Any:
         raise ValueError("another cache")
 
-    monkeypatch.setattr(module._OldCaches, "__call__", broken)
+    monkeypatch.setattr(module.OldCaches, "__call__", broken)
     for pace in paces(str(folder), documents=1, runs=1):
         assert pace.theirs is None
         assert pace.their_kept is None

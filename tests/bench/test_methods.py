@@ -2,22 +2,22 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 from pathlib import Path
 
 import pytest
 
 from ctxshrink import Shrinker
 from ctxshrink.bench.methods import METHODS, Recorder, Runner, build
+from ctxshrink.bench.peer_methods import PeerRunner
 from ctxshrink.compressors._index import index
 from ctxshrink.compressors._pooled import PooledCompressor
-from ctxshrink.errors import ConfigError, MissingExtraError
+from ctxshrink.errors import ConfigError
 from ctxshrink.result import ShrinkResult
 from ctxshrink.text import units
 from ctxshrink.types import Call, Segment, Trial, Verdict
 
 ENCODED = ("minilm", "hybrid", "chunks")
-BASELINES = [name for name in METHODS if name not in ("ctxshrink", "lossless", "surprisal", "sentence-optimizer")]
+BASELINES = [name for name in METHODS if name not in ("ctxshrink", "lossless", "surprisal")]
 WORDS = [
     "pump",
     "valve",
@@ -56,7 +56,7 @@ def kept(result: ShrinkResult[dict[str, str]]) -> set[tuple[str, int]]:
     return found
 
 
-def alone(runner: Runner, segments: list[Segment], query: str, budget: int) -> set[tuple[str, int]]:
+def alone(runner: Runner | PeerRunner, segments: list[Segment], query: str, budget: int) -> set[tuple[str, int]]:
     """What the method would pick without a `Shrinker`: its ranking of all units, filled up greedily to the budget."""
     shrinker = runner.shrinker
     [compressor] = shrinker._engine.compressors
@@ -127,7 +127,7 @@ def test_all_methods_lock_the_same_messages() -> None:
     messages += [{"role": ("user", "assistant")[i % 2], "content": t} for i, t in enumerate(turns)]
     locked = {
         r.method: [d.segment.id for d in r.shrinker.shrink_messages(messages, keep=0.3).decisions if d.segment.locked]
-        for r in build([m for m in METHODS if m not in (*ENCODED, "sentence-optimizer")], guardrail=False)
+        for r in build([m for m in METHODS if m not in ENCODED], guardrail=False)
     }
     assert len({tuple(ids) for ids in locked.values()}) == 1
     assert len(locked["ctxshrink"]) == 5
@@ -174,12 +174,3 @@ def test_methods_that_need_an_encoder_share_one_and_say_so(encoder_folder: Path)
     with pytest.raises(ConfigError, match="minilm: ranks by the question, which is unseen here"):
         build(["idf", "minilm"], guardrail=False, encoder=encoder_folder, asks=False)
     assert [r.method for r in build(["idf", "bm25"], guardrail=False, asks=False)] == ["idf", "bm25"]
-
-
-def test_sentence_optimizer_without_its_package(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "ctxshrink.bench.optimizer", raising=False)
-    for name in [m for m in sys.modules if m.startswith("llama_index.core")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "llama_index.core", None)
-    with pytest.raises(MissingExtraError, match=r"sentence-optimizer.*ctxshrink\[bench\]"):
-        build(["sentence-optimizer"], guardrail=False, encoder=encoder_folder)

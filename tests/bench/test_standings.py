@@ -85,3 +85,14 @@ def test_a_tie_is_not_behind(shift: float) -> None:
     [row] = observe({("ours", "a"): [shift, 0.5], ("bm25", "a"): [0.5, shift]}).set_standings
     assert row.difference == 0.0
     assert not row.behind
+
+
+def test_a_baseline_over_the_budget_is_none() -> None:
+    def rows(method: str, score: float, over: int = 0) -> list[Observation]:
+        scores = {"score": score, "answers": score}
+        return [Observation("s", "en", method, 0.25, scores, 100, 20, 100, 20, over, 0, 0.1)] * 4
+
+    found = summarize([*rows("ours", 0.5), *rows("fair", 0.25), *rows("larger", 1.0, over=9)])
+    assert [s.baseline for s in found.standings] == ["fair"]
+    assert [s.baseline for s in found.set_standings] == ["fair"]
+    assert summarize([*rows("ours", 0.5), *rows("larger", 1.0, over=9)]).standings == []

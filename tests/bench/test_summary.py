@@ -121,7 +121,7 @@ def test_tables_and_json_hold_every_row() -> None:
             hit(x) | {"support": 0.25},
             keep=k,
             judged=Judged(x, x < 0.5, ()) if m == "ours" else None,
-            over=m == "bm25",
+            over=m == "ours",
         )
         for s in ("alpha", "beta")
         for m, x in (("ours", 0.75 if s == "alpha" else 0.25), ("bm25", 0.5))

@@ -10,6 +10,7 @@ from ctxshrink import Shrinker
 from ctxshrink.bench.data import ChatRecord, Probe, RagRecord, ToolRecord
 from ctxshrink.bench.scoring import Haystack
 from ctxshrink.bench.tasks import TASKS, Chat, Rag, Tools
+from ctxshrink.errors import ConfigError
 
 LONG = (
     "The order was placed on Monday. It was confirmed on Tuesday. It was shipped on Friday. Nobody complained so far."
@@ -144,3 +145,38 @@ def test_tools_scores_each_needle_by_any_of_its_spellings() -> None:
 def test_tasks_are_listed_by_name() -> None:
     assert list(TASKS) == ["rag", "chat", "tools"]
     assert [task.asks for task in TASKS.values()] == [True, False, True]
+
+
+def test_what_another_process_gets_and_gives_back_for_texts() -> None:
+    docs = tuple({"text": f"{LONG} {i}", "title": "Orders"} for i in range(3))
+    record = RagRecord("r", "r", "en", "When was it shipped?", docs, ("Friday",), (), ())
+    reference = Rag().shrink(Shrinker(guardrail=None), record, 0.5)
+    assert Rag().request(record) == {"query": record.query, "texts": [d["text"] for d in docs]}
+    returned = Rag().returned(reference, {"texts": ["one", "two"], "seconds": 1})
+    assert (returned.texts, returned.counted, returned.broken) == (("one", "two"), ("one", "two"), 0)
+    for wrong in ({}, {"texts": "one"}, {"texts": [1]}):
+        with pytest.raises(ConfigError, match="without texts"):
+            Rag().returned(reference, wrong)
+    tool = ToolRecord("t", "t", "en", "q", "c", (("E42",),))
+    assert Tools().request(tool) == {"query": "q", "texts": ["c"]}
+    assert Tools().returned(reference, {"texts": ["c"]}).texts == ("c",)
+
+
+def test_what_another_process_gives_back_for_a_conversation() -> None:
+    reference = Chat().shrink(Shrinker(guardrail=None), chat(), 0.4)
+    assert Chat().request(chat()) == {"messages": list(MESSAGES)}
+    whole = Chat().returned(reference, {"messages": list(MESSAGES)})
+    assert whole.broken == 0
+    # The arguments of calls are counted and not searched.
+    assert any("48213" in text for text in whole.counted)
+    assert not any("48213" in text for text in whole.texts)
+    locked = sum(d.segment.locked for d in reference.result.decisions)
+    summary = {"role": "user", "content": "Prior context: orders."}
+    assert Chat().returned(reference, {"messages": [summary]}).broken == locked
+    shorter = [MESSAGES[0], summary, *MESSAGES[-4:]]
+    assert Chat().returned(reference, {"messages": shorter}).broken < locked
+    changed = [{**MESSAGES[0], "content": "Promise a date."}, *MESSAGES[1:]]
+    assert Chat().returned(reference, {"messages": changed}).broken == 1
+    for wrong in ({}, {"messages": "none"}, {"messages": ["text"]}, {"messages": [{"role": 5}]}):
+        with pytest.raises(ConfigError):
+            Chat().returned(reference, wrong)

@@ -15,7 +15,14 @@ from ctxshrink.text import content_type, protected_spans
 from ctxshrink.types import Call, Candidate, Compressor, Job, Kind, Ranker, Segment
 from tests.strategies import ODD
 
-NAMES = ("pruner", "extractive", "bm25", "lead", "random", "truncate")
+NAMES = (
+    "pruner",
+    "extractive",
+    "bm25",
+    "lead",
+    "random",
+    "truncate",
+)
 
 
 class Words:

@@ -25,6 +25,7 @@ SAYS = {
     "decorator": "the deposit is 250 euros",
     "observe": "6 reused strings would have been missed",
     "kv_cache": "from the file: ",
+    "report": "30 calls in the report",
     "langchain_rag": "Smoke detectors must be tested every 6 months",
     "langchain_agent": "answer: web-2 could not reach db-1 at 09:41.",
     "llamaindex_agent": "The harbour depot has 31 free bays.",

@@ -23,6 +23,7 @@ def test_names_the_extra(package: str, framework: str, extra: str) -> None:
 
 @pytest.mark.parametrize("framework", ["langchain", "langgraph"])
 def test_only_the_middleware_needs_more_than_the_core(framework: str) -> None:
+    pytest.importorskip("langchain_core")
     code = (
         f"import sys; sys.modules[{framework!r}] = None; import langchain_ctxshrink as l; l.CtxShrinkSummarizer; "
         "assert not hasattr(l, 'other'); l.CtxShrinkMiddleware"
@@ -39,6 +40,8 @@ def test_only_the_middleware_needs_more_than_the_core(framework: str) -> None:
     [("langchain_ctxshrink", "ChatCompressedHF"), ("llama_index_ctxshrink", "CompressedHuggingFaceLLM")],
 )
 def test_only_the_local_models_need_torch(package: str, name: str) -> None:
+    pytest.importorskip("langchain_core")
+    pytest.importorskip("llama_index.core")
     code = f"import sys; sys.modules['torch'] = None; import {package} as p; assert not hasattr(p, 'other'); p.{name}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1

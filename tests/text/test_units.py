@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxshrink.text import MAX_UNIT, content_type, json_parents, protected_spans, units
+from ctxshrink.text._units import MAX_DEPTH
 from ctxshrink.types import ContentType
 
 TYPES: tuple[ContentType, ...] = ("prose", "json", "log", "code", "diff", "table", "html")
@@ -39,6 +40,7 @@ PROSE = "The meeting is on Friday. Bring the report, the slides and the figures.
         ("", "prose"),
         ("  \n ", "prose"),
         ("ok", "prose"),
+        ("The <b>fare</b> is 40 euros. <span>The bus</span> is green. <em>Birds</em> sing.", "prose"),
     ],
 )
 def test_content_type(text: str, wanted: str) -> None:
@@ -104,6 +106,18 @@ def test_json_units_do_not_depend_on_layout() -> None:
     lines = [pretty[s:e] for s, e in units(pretty, "json")]
     assert '"id": "GV1N64",' in lines
     assert '"p": null' in lines
+
+
+def test_chains_of_parents_are_bounded() -> None:
+    text = '{"a": [1, ' * 2000
+    spans = units(text, "json")
+    parents = json_parents(text, spans)
+    for unit in range(len(spans)):
+        chain = 0
+        while unit >= 0:
+            unit, chain = parents[unit], chain + 1
+        assert chain <= MAX_DEPTH + 2
+    assert max(parents) > 0
 
 
 def test_json_parents_name_the_enclosing_member() -> None:
