@@ -58,7 +58,7 @@ def test_shrink_max_tokens_is_met() -> None:
     report = json.loads(done.stdout)
     assert 0 < report["tokens_after"] <= 30
     assert report["output"] != TEXT
-    assert report["goal"] == {"keep": None, "max_tokens": 30}
+    assert report["goal"] == {"keep": None, "max_tokens": 30, "lossless": False}
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -19,6 +19,7 @@ COPIED = (
     "pyproject.toml",
     "tests/__init__.py",
     "tests/conftest.py",
+    "tests/missing_extras.py",
     "tests/strategies.py",
     "tests/compressors",
     "docs/plugins.md",
