@@ -28,6 +28,7 @@ def cost(
     guardrail: bool,
     peers: bool,
     out: Console,
+    longest: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Runs and shows what conversations cost; returns its settings and what it found, JSON-ready.
 
@@ -41,6 +42,7 @@ def cost(
         guardrail: Run ctxshrink with its guardrail.
         peers: Also LangChain's strategies.
         out: Where the tables go.
+        longest: Most messages of a conversation; longer ones are left out, and sets that have no other.
 
     Raises:
         ConfigError: The data or a provider is wrong.
@@ -61,6 +63,9 @@ def cost(
 
     plans = strategies(shrinker, keep=keep, peers=peers, economical=economical)
     sets = load_sets(data, chat_record, split=split, limit=limit, seed=seed)
+    if longest is not None:
+        sets = {name: [r for r in records if len(r.messages) <= longest] for name, records in sets.items()}
+        sets = {name: records for name, records in sets.items() if records}
     found: dict[str, Any] = {}
     with progress() as bar:
         job = bar.add_task("cost", total=sum(map(len, sets.values())))

@@ -27,6 +27,8 @@ LENGTHS: Final = (1000, 10_000, 100_000)
 """Tokens that are timed."""
 COSTED: Final = 2
 """Conversations of each set that are billed."""
+COSTED_MESSAGES: Final = 150
+"""Most messages of these: every turn is compressed anew by some strategies, which takes quadratic time."""
 JUDGED: Final = 1
 """Records of each set that the guardrail is tried on."""
 KV_KEEPS: Final = (0.5, 0.1, 0.05)
@@ -96,7 +98,7 @@ def parts(
     if "chat" in sources:
         yield Part(
             "cost",
-            {**drawn, "limit": costed, "guardrail": guardrail},
+            {**drawn, "limit": costed, "messages": COSTED_MESSAGES, "guardrail": guardrail},
             lambda out: _cost(sources["chat"], split, costed, seed, guardrail, out),
         )
     else:
@@ -160,6 +162,7 @@ def _cost(data: Sequence[Path], split: Split, limit: int, seed: int, guardrail: 
         guardrail=guardrail,
         peers=find_spec("langchain") is not None,
         out=out,
+        longest=COSTED_MESSAGES,
     )
 
 

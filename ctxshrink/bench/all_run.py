@@ -27,7 +27,7 @@ from .summary import Summary, summarize
 from .tasks import TASKS
 from .wins import pairs, wins_table
 
-LIMITS: Final[Mapping[str, int]] = MappingProxyType({"rag": 3, "chat": 4, "tools": 4})
+LIMITS: Final[Mapping[str, int]] = MappingProxyType({"rag": 2, "chat": 3, "tools": 3})
 """Records of each set that ``bench all`` takes by itself."""
 KEEPS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
     {"rag": (0.5, 0.25, 0.1), "chat": (0.5, 0.25), "tools": (0.5, 0.25, 0.1)}

@@ -100,7 +100,7 @@ def everything(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas; default: all.")] = "",
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Most records per set, drawn at random; default: 3 of rag, 4 of chat, 4 of tools."),
+        typer.Option(min=1, help="Most records per set, drawn at random; default: 2 of rag, 3 of chat, 3 of tools."),
     ] = None,
     split: Split = "test",
     seed: Seed = 0,

@@ -20,13 +20,12 @@ def quality_plot(task: str, summary: Summary) -> str:
 
     Args:
         task: Its name.
-        summary: What was found; the first method is drawn thicker.
+        summary: What was found; the first method is drawn thicker. Shares are drawn in whole percent: a method that
+            filled the same budget a little less is no point of the front for that.
     """
     methods = list(dict.fromkeys(row.method for row in summary.methods))
-    series = [
-        Series(m, [(row.kept, row.all_sets) for row in summary.methods if row.method == m], strong=m == methods[0])
-        for m in methods
-    ]
+    points = {m: [(round(row.kept, 2), row.all_sets) for row in summary.methods if row.method == m] for m in methods}
+    series = [Series(m, points[m], strong=m == methods[0]) for m in methods]
     sets = len({row.set_name for row in summary.sets})
     records = max((row.records for row in summary.methods), default=0)
     return pareto(

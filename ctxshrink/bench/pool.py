@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from atexit import register
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context, parent_process
-from os import _exit
 from threading import Thread
 from typing import Any
 
@@ -80,7 +80,8 @@ def _beside(
     plan: Plan, todo: Mapping[str, tuple[str, Record]], jobs: int, step: Step
 ) -> Iterator[tuple[str, list[Observation]]]:
     each = len(plan.methods) * len(plan.keeps)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start, initargs=(plan,)) as pool:
+    starting = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start, initargs=(plan,))
+    with _threads(max(1, (os.cpu_count() or 1) // jobs)), starting as pool:
         waiting = dict[Future[list[Observation]], str]()
         left = iter(todo.items())
         try:
@@ -103,6 +104,24 @@ def _beside(
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _threads(each: int) -> Generator[None]:
+    """Processes that are started meanwhile, and the peers that these start, use so many threads each.
+
+    More would wait for each other on the same cores, which takes most of their time. A number that the user has set
+    stays.
+    """
+    name = "OMP_NUM_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(each)
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+
+
 _plan: Plan | None = None
 _runners: list[Runner | PeerRunner] | None = None
 _cleanup = ExitStack()
@@ -118,7 +137,7 @@ def _start(plan: Plan) -> None:
 
         def follow() -> None:
             parent.join()
-            _exit(1)
+            os._exit(1)
 
         Thread(target=follow, daemon=True).start()
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from rich.console import Console
@@ -49,14 +50,15 @@ def sentences(seed: int = 0) -> Iterator[str]:
         yield f"{start} in hall {a} {verb} on day {rng.randint(1, 365)}, {rng.choice(_TAILS).format(a=a, b=b)}."
 
 
-def chunks(tokens: int, shrinker: Shrinker) -> list[str]:
+def chunks(tokens: int, shrinker: Shrinker, seed: int = 0) -> list[str]:
     """Chunks of generated text that have ``tokens`` tokens together, give or take one chunk.
 
     Args:
         tokens: How much text.
         shrinker: For its counter.
+        seed: Another one gives other text.
     """
-    supply, made, total = sentences(), list[str](), 0
+    supply, made, total = sentences(seed), list[str](), 0
     while total < tokens:
         batch = [" ".join(next(supply) for _ in range(CHUNK_SENTENCES)) for _ in range(64)]
         for chunk, size in zip(batch, shrinker.counter.count(batch), strict=True):
@@ -95,6 +97,8 @@ def measure(
 ) -> Iterator[Timing]:
     """Time one call for each length, with and without the guardrail, after a call that loads the models.
 
+    Every call gets text of its own: what is known of a text from an earlier call would be left out of its time.
+
     Args:
         lengths: Input tokens.
         guardrails: With (True), without (False), or both.
@@ -107,10 +111,11 @@ def measure(
     shrinkers = {g: Shrinker(guardrail="perplexity" if g else None) for g in guardrails}
     for shrinker in shrinkers.values():
         shrinker.shrink_documents(chunks(400, shrinker), QUERY, keep=keep)
+    seeds = count(1)
     for length in lengths:
-        docs = chunks(length, next(iter(shrinkers.values())))
         for shape in shapes:
             for guardrail, shrinker in shrinkers.items():
+                docs = chunks(length, shrinker, next(seeds))
                 start = time.perf_counter()
                 if shape == "chunks":
                     result = shrinker.shrink_documents(docs, QUERY, keep=keep)

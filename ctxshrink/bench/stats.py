@@ -52,8 +52,8 @@ def lost_ratio(
     lost, lost_there = 1 - _resampled_means(ours, seed), 1 - _resampled_means(theirs, seed)
     if not other < 1:
         return float("nan"), float("nan"), float("nan")
-    # A resample in which the other method loses nothing has no ratio.
-    some = lost_there > 0
+    # A resample in which the other method loses nothing, but for rounding, has no ratio.
+    some = lost_there > 1e-9
     return (1 - mine) / (1 - other), *_ends(lost[some] / lost_there[some], level)
 
 

@@ -118,3 +118,10 @@ def test_records_are_resampled_with_all_their_examples() -> None:
     assert alone[1] - alone[0] < (high - low) / 2
     assert all(map(math.isnan, record_interval(share, [], 1)))
     assert record_interval(share, record, 1) == (low, high)
+
+
+def test_a_rounding_error_is_no_loss_to_divide_by() -> None:
+    ours = [[1.0, 0.5]] * 9
+    theirs = [[1.0, 0.9]] + [[1.0, 1.0]] * 8
+    ratio, low, high = lost_ratio(ours, theirs, seed=0)
+    assert 0 <= low <= ratio <= high < 1e6
