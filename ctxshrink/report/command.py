@@ -57,8 +57,8 @@ def report(
     The page holds all texts of the input in clear, as the input does; it is made readable for its owner alone.
     """
     economics = _economics(model, prices)
-    target = _target(file, out)
     found = _recognised(_read(file), file)
+    target = _target(file, out)
 
     from ._bench import bench_data
     from .page import page

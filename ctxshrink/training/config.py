@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -197,6 +197,9 @@ def _build(cls: type[_T], table: Mapping[str, Any], prefix: str) -> _T:
         if key not in known:
             raise ConfigError(f"unknown setting {prefix}{key}; known: {', '.join(sorted(known))}")
         values[key] = _value(hints[key], value, f"{prefix}{key}")
+    for setting in fields(cast(Any, cls)):
+        if setting.name not in values and setting.default is MISSING and setting.default_factory is MISSING:
+            raise ConfigError(f"the configuration must name a {prefix}{setting.name}")
     return cls(**values)
 
 

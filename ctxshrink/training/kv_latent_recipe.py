@@ -59,10 +59,7 @@ def load_latent_recipe(path: str | Path) -> LatentRecipe:
     Raises:
         ConfigError: The file is missing, is not TOML, names no model, or has an unknown key or a value of a wrong type.
     """
-    try:
-        return read_recipe(path, LatentRecipe)
-    except TypeError as error:  # a dataclass without a default
-        raise ConfigError(f"{path}: the recipe must name a model") from error
+    return read_recipe(path, LatentRecipe)
 
 
 def run_latent_recipe(recipe: LatentRecipe, report: Callable[[Progress], None] = ignore) -> Path:

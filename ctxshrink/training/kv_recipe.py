@@ -88,10 +88,7 @@ def load_distill_recipe(path: str | Path) -> DistillRecipe:
     Raises:
         ConfigError: The file is missing, is not TOML, names no model, or has an unknown key or a value of a wrong type.
     """
-    try:
-        return read_recipe(path, DistillRecipe)
-    except TypeError as error:  # a dataclass without a default
-        raise ConfigError(f"{path}: the recipe must name a model") from error
+    return read_recipe(path, DistillRecipe)
 
 
 def run_distill_recipe(recipe: DistillRecipe, report: Callable[[Progress], None] = ignore) -> Path:

@@ -177,3 +177,12 @@ def test_hostile_texts_stay_data(tmp_path: Path) -> None:
     assert "<script>alert" not in page
     assert "\u202e" not in page
     assert set(HOSTILE) <= set(data_of(tmp_path / "t.html")["texts"])
+
+
+def test_a_page_given_by_mistake_is_told_from_a_page_in_the_way(tmp_path: Path) -> None:
+    page = tmp_path / "a.html"
+    page.write_text("<!doctype html><p>A page.</p>", encoding="utf-8")
+    code, said = run(page)
+    assert code == 2
+    assert "is there already" not in said
+    assert HOW in said
