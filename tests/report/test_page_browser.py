@@ -166,3 +166,11 @@ def test_place_is_in_the_address(show: Opener) -> None:
     expect(other.locator("#scope")).to_contain_text("Turn 1")
     broken = show(data, address="#c=99&s=%3Cscript%3E")
     expect(broken.locator("#scope")).to_contain_text("Turn 24")
+
+
+def test_what_no_guardrail_judged_has_no_risk(show: Opener) -> None:
+    data = page_data.rag()
+    data["segments"] = [{**segment, "score": None} for segment in data["segments"]]
+    data["calls"] = [{**call, "risk": 0.0} for call in data["calls"]]
+    expect(show(data).get_by_text("no guardrail judged anything")).to_be_visible()
+    expect(show(page_data.rag()).get_by_text("no guardrail judged anything")).to_have_count(0)

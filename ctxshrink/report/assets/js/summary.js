@@ -91,7 +91,9 @@ function figures(before, after, counters, exact, risk) {
     ]);
   }
   if (!netted.length) pairs.push(["Saved, net", "not worked out", "needs prices"]);
-  pairs.push([
+  const judged = SEGMENTS.some((segment) => typeof segment.score === "number");
+  if (!judged) pairs.push(["Highest estimated risk", "not estimated", "no guardrail judged anything"]);
+  else pairs.push([
     "Highest estimated risk",
     decimal(risk),
     risk === 1 && SEGMENTS.some((segment) => segment.action === "forced")
